@@ -1,0 +1,197 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash
+# lab check, the part that looks at the repository as a whole, at the series in
+# other configurations, and at kernels that boot.
+
+# --- MAINTAINERS -------------------------------------------------------------
+# covered FILE: an F: line of this repository's MAINTAINERS names it.
+covered()
+{
+	local pattern
+	while read -r pattern; do
+		[[ $pattern != */ ]] || pattern+='*'
+		# shellcheck disable=SC2053 # it is a pattern
+		[[ $1 != $pattern ]] || return 0
+	done < <(sed -n 's/^F:[[:space:]]*//p' "$TOP/MAINTAINERS")
+	return 1
+}
+
+# --- the files of the repository ---------------------------------------------
+repo_files()
+{
+	if [ -e "$TOP/.git" ]; then
+		git -C "$TOP" ls-files -co --exclude-standard
+	else
+		(cd "$TOP" && find . -name build -prune -o -type f -printf '%P\n')
+	fi | grep -v '^build/' | while read -r file; do
+		[ ! -f "$TOP/$file" ] || echo "$file"
+	done
+}
+
+# What an export would write is what is there, and nothing else of the kernel is.
+check_exported()
+{
+	local dir=$CHECK/export file rc=0
+	[ "$(git_linux rev-parse 'series^{tree}')" = "$(check_git rev-parse "${COMMITS[-1]}^{tree}")" ] ||
+		{ echo "branch series and patches/ lead to different trees"; rc=$CHECK_FOUND; }
+	rm -rf "$dir"
+	mkdir "$dir"
+	write_patches "$dir/patches"
+	write_added "$dir/added"
+	diff -rq --exclude='*.txt' "$dir/patches" "$TOP/patches" || rc=$CHECK_FOUND
+	while read -r file; do
+		cmp "$dir/added/$file" "$TOP/$file" || rc=$CHECK_FOUND
+	done <"$dir/added.list"
+	repo_files | grep -Ev '^(patches|tools/lab|\.ci)/|^(lab|README\.md|COPYING|MAINTAINERS|\.git[a-z]*)$' |
+		grep -vxFf "$dir/added.list" >"$dir/stray" && rc=$CHECK_FOUND
+	sed 's/$/: not a file that the series adds/' "$dir/stray"
+	remark "$(wc -l <"$dir/added.list") added files"
+	return "$rc"
+}
+
+check_scripts()
+{
+	local file rc=0
+	local -a scripts=()
+	need_tool shellcheck shellcheck
+	for file in $(repo_files | grep -E '^(lab$|tools/lab/|\.ci/)'); do
+		if [[ $file == *.sh ]] || head -n 1 "$TOP/$file" | grep -qE '^#!.*\<(ba)?sh\>'; then
+			scripts+=("$file")
+		fi
+	done
+	remark "${#scripts[@]} scripts"
+	(cd "$TOP" && shellcheck -x -f gcc "${scripts[@]}") || rc=$?
+	[ "$rc" != 1 ] || rc=$CHECK_FOUND
+	return "$rc"
+}
+
+# Nothing of the machine that it was written on.
+check_paths()
+{
+	repo_files >"$CHECK/files"
+	(
+		cd "$TOP"
+		xargs -rd '\n' -a "$CHECK/files" grep -nHIF -e "$TOP/"
+		xargs -rd '\n' -a "$CHECK/files" grep -nHIE \
+			-e '(^|[^[:alnum:]_./$}-])/(home|work|Users)/[[:alnum:]_.]'
+	) | sort -u >"$CHECK/new" || true
+	[ ! -s "$CHECK/new" ] || { cat "$CHECK/new"; return "$CHECK_FOUND"; }
+}
+
+# --- the series in configurations that it should still build in ---------------
+# off VARIANT: what the configuration must not have.
+off()
+{
+	case $1 in
+	nodax) echo 'CONFIG_(DAX|FS_DAX)=' ;;
+	nofsdax) echo 'CONFIG_FS_DAX=' ;;
+	nommu) echo 'CONFIG_MMU=' ;;
+	esac
+}
+
+# check_variant VARIANT: all that the series touches.
+check_variant()
+{
+	local -a places=()
+	local file not=0
+	check_out "${COMMITS[-1]}"
+	configure_variant "$1" >"$CHECK/make.log" 2>&1 ||
+		{ tail -n 20 "$CHECK/make.log"; return 1; }
+	if grep -E "^$(off "$1")" "$(objdir "$1")/.config"; then
+		echo "is selected by something that is on in this configuration"
+		return "$CHECK_FOUND"
+	fi
+	add_users "$1" base "${COMMITS[-1]}" 4 | grep -v '^#' >"$CHECK/places" || true
+	for file in $(touched base "${COMMITS[-1]}" d); do
+		[ "$(variant_of "$file")" = 'x86 allmod' ] || continue
+		if builds "$1" "${file%.c}.o"; then
+			echo "$1 $file" >>"$CHECK/places"
+		else
+			not=$((not + 1))
+		fi
+	done
+	mapfile -t places < <(sort -u "$CHECK/places")
+	remark "${#places[@]} objects, $not that this configuration does not have"
+	[ ${#places[@]} = 0 ] || compare_said cc base "${COMMITS[-1]}" "${places[@]}"
+}
+
+check_series()
+{
+	local key
+	key=$(check_git rev-parse 'base^{tree}' "${COMMITS[-1]}^{tree}" | tr '\n' ' ')
+	check_one series no-DAX "$key" check_variant nodax
+	check_one series no-FS_DAX "$key" check_variant nofsdax
+	check_one series no-MMU "$key" check_variant nommu
+	key="$(git_linux rev-parse series) $(repo_files | (cd "$TOP" && xargs -rd '\n' sha256sum) | sha256sum)"
+	check_one repo exported "$key" check_exported
+	check_one repo shellcheck "$key" check_scripts
+	check_one repo paths "$key" check_paths
+}
+
+# --- programs and kernels -----------------------------------------------------
+# selftests_warnings COMMIT OUT DIR...: build the selftests of DIR... there.
+selftests_warnings()
+{
+	local out=$2 dir
+	check_out "$1"
+	shift 2
+	: >"$out"
+	{ configure_variant x86 && check_make x86 headers; } >"$CHECK/make.log" 2>&1 ||
+		{ tail -n 20 "$CHECK/make.log"; return 1; }
+	for dir; do
+		[ -f "$CHECK_TREE/$dir/Makefile" ] || continue
+		rm -rf "$CHECK/selftests"
+		mkdir "$CHECK/selftests"
+		make -C "$CHECK_TREE/$dir" OUTPUT="$CHECK/selftests" \
+			KHDR_INCLUDES="-isystem $(objdir x86)/usr/include" >"$CHECK/make.log" 2>&1 ||
+			{ tail -n 20 "$CHECK/make.log"; return "$CHECK_FOUND"; }
+		warning_lines <"$CHECK/make.log" >>"$out"
+	done
+}
+
+selftest_dirs()
+{
+	check_git diff --name-only "$1" "$2" -- 'tools/testing/selftests/*/*' | cut -d / -f 1-4 | sort -u
+}
+
+check_selftests()
+{
+	local -a dirs
+	mapfile -t dirs < <(selftest_dirs "$1" "$2")
+	remark "${dirs[*]##*/}"
+	selftests_warnings "$2" "$CHECK/tests.after" "${dirs[@]}"
+	[ -s "$CHECK/tests.after" ] || return 0
+	selftests_warnings "$1" "$CHECK/tests.before" "${dirs[@]}"
+	new_warnings "$CHECK/tests.before" "$CHECK/tests.after" >"$CHECK/new"
+	[ ! -s "$CHECK/new" ] || { cat "$CHECK/new"; return "$CHECK_FOUND"; }
+}
+
+# The kernel of the check's own work tree takes the place of series.
+build_and_boot()
+{
+	# shellcheck disable=SC2034 # of common.sh
+	TREES=$CHECK
+	# shellcheck disable=SC2317 # called by build_kernel
+	need_tree() { :; }
+	rm -f "$CHECK_TREE/.lab-debug/.stamp"
+	build_kernel series debug
+	guest_boot series debug --timeout 300 -- uname -r
+}
+
+# check_boot COMMIT: the whole kernel with its modules, and a guest that runs a
+# command. The base builds without a warning in this configuration, so any is new.
+check_boot()
+{
+	local rc log=$LOGS/build-series-debug.log
+	check_out "$1"
+	need_image
+	rm -f "$log"
+	set +e
+	(set -e; build_and_boot)
+	rc=$?
+	set -e
+	: >"$CHECK/new"
+	[ ! -f "$log" ] || warning_lines <"$log" >"$CHECK/new"
+	cat "$CHECK/new"
+	[ "$rc" = 0 ] && [ ! -s "$CHECK/new" ] || return "$CHECK_FOUND"
+}

@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash
+# lab test: every test that the series brings, on series debug, in one boot.
+
+# Room for a 1 GiB device-dax mapping, whose alignment costs up to another GiB.
+readonly TEST_PMEM=e820:3G
+readonly TEST_LIMIT=2400
+
+# install_selftests DEST: the series' own tests, built apart from its tree.
+install_selftests()
+{
+	local tests
+	tests=$(source_dir series)/tools/testing/selftests
+	rm -rf "$1" "$1.obj"
+	mkdir -p "$1.obj"
+	make -C "$tests" O="$1.obj" TARGETS=dax FORCE_TARGETS=1 \
+		INSTALL_PATH="$1" install
+}
+
+need_selftests()
+{
+	[ -d "$(source_dir series)/tools/testing/selftests/dax" ] ||
+		die "the series has no tools/testing/selftests/dax"
+	SELFTESTS=$TREES/selftests
+	step "build the selftests" install_selftests "$SELFTESTS"
+}
+
+# test_lines: of the output of the tests, the verdicts and what failures say.
+test_lines()
+{
+	awk '/^# (not )?ok [0-9]/ || /^not ok / || /^# # [^ ]*\.c:[0-9]+:/ {
+		sub(/^(# )+/, "")
+		print
+		fflush()
+	}'
+}
+
+# test_counts FILE: passed, failed and skipped, from TAP nested in TAP. A test
+# that was planned but never reported has failed, and so has a program that
+# ends badly without saying which test did.
+test_counts()
+{
+	awk '
+	/^# 1\.\.[0-9]/ { planned = substr($2, 4); seen = bad = 0 }
+	/^# (not )?ok [0-9]/ {
+		seen++
+		if (/^# not/) {
+			failed++
+			bad++
+		} else if (/ # SKIP/)
+			skipped++
+		else
+			passed++
+	}
+	/^# 1\.\.0 # SKIP no test of this name/ { unwanted = 1 }
+	/^ok .* # SKIP/ && !seen && !unwanted { skipped++ }
+	/^(not )?ok / {
+		if (seen < planned) {
+			failed += planned - seen
+			bad++
+		}
+		if (/^not/ && !bad)
+			failed++
+		planned = seen = bad = unwanted = 0
+	}
+	END {
+		if (seen < planned)
+			failed += planned - seen
+		print passed + 0, failed + 0, skipped + 0
+	}' "$1"
+}
+
+# run_tests NAME: in a guest; the whole output goes to the file TEST_LOG.
+run_tests()
+{
+	local lines filter rc=0
+	TEST_LOG=$LOGS/test.log
+	exec {lines}> >(tee "$TEST_LOG" | test_lines)
+	filter=$!
+	guest_boot series debug --pmem "$TEST_PMEM" --share "$SELFTESTS" \
+		--timeout "$TEST_LIMIT" -- /lab/selftests.sh "$1" >&"$lines" || rc=$?
+	exec {lines}>&-
+	wait "$filter"
+	return $rc
+}
+
+cmd_test()
+{
+	local name='' passed failed skipped rc=0
+	if [ $# -gt 0 ]; then
+		[ "$1 $#" = "-k 2" ] || die "usage: lab test [-k NAME]"
+		name=$2
+		[[ $name == +([a-zA-Z0-9_.]) ]] || die "-k '$name': want part of a test's name"
+	fi
+	need_packages
+	need_image
+	build_kernel series debug
+	need_selftests
+	run_tests "$name" || rc=$?
+	say "everything the tests said: $TEST_LOG"
+	read -r passed failed skipped < <(test_counts "$TEST_LOG")
+	if [ $((passed + failed)) = 0 ]; then
+		say "no test ran"
+		rc=1
+	fi
+	echo "$passed passed, $failed failed, $skipped skipped"
+	[ "$failed" = 0 ] || rc=1
+	return $rc
+}
