@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * A device-dax device hands out its memory in units of its alignment, has no
+ * blocks to free, and keeps a pinned page whatever happens to the mapping.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+
+#include "../kselftest_harness.h"
+#include "pin.h"
+#include "provider.h"
+
+#define BEFORE 'b'
+#define AFTER 'a'
+
+FIXTURE(devdax) {
+	struct dax_file device;
+	struct pin pin;
+	size_t page;
+};
+
+FIXTURE_VARIANT(devdax) {
+	size_t align;
+};
+
+FIXTURE_VARIANT_ADD(devdax, 4k) {
+	.align = 4UL << 10,
+};
+
+FIXTURE_VARIANT_ADD(devdax, 2m) {
+	.align = 2UL << 20,
+};
+
+FIXTURE_VARIANT_ADD(devdax, 1g) {
+	.align = 1UL << 30,
+};
+
+/* Map one unit of the device; its first and last page hold @fill. */
+static int device_map(struct dax_file *f, size_t align, char fill)
+{
+	char *map = mmap(NULL, align, PROT_READ | PROT_WRITE, MAP_SHARED, f->fd,
+			 0);
+	size_t page = sysconf(_SC_PAGESIZE);
+
+	if (map == MAP_FAILED)
+		return -errno;
+	memset(map, fill, page);
+	memset(map + align - page, fill, page);
+	f->map = map;
+	f->size = align;
+	f->reservation = map;
+	f->reserved = align;
+	return 0;
+}
+
+FIXTURE_SETUP(devdax)
+{
+	static const struct dax_file none = DAX_FILE_NONE;
+	static const struct pin no_pin = PIN_NONE;
+	struct dax_file *device = &self->device;
+	char why[REASON_MAX] = "";
+
+	*device = none;
+	self->pin = no_pin;
+	self->page = sysconf(_SC_PAGESIZE);
+	switch (devdax_up(variant->align, device->path, sizeof(device->path),
+			  why)) {
+	case LACKING:
+		SKIP(return, "%s", why);
+	case BROKEN:
+		ASSERT_STREQ("", why);
+		break;
+	case PROVIDED:
+		break;
+	}
+	device->fd = open(device->path, O_RDWR | O_CLOEXEC);
+	ASSERT_LE(0, device->fd);
+	ASSERT_EQ(0, device_map(device, variant->align, BEFORE));
+	ASSERT_EQ(0, pin_open(&self->pin));
+	ASSERT_EQ(0, pin_page(&self->pin, device->map, BEFORE));
+	ASSERT_EQ(0, pin_page(&self->pin,
+			      device->map + variant->align - self->page,
+			      BEFORE));
+}
+
+FIXTURE_TEARDOWN(devdax)
+{
+	pin_close(&self->pin);
+	file_close(&self->device);
+}
+
+static void expect_kept(struct __test_metadata *_metadata, struct pin *pin)
+{
+	int content = pin_drop(pin);
+
+	EXPECT_EQ(PIN_KEPT, content) {
+		TH_LOG("the pipe returned %s", pin_content_text(content));
+	}
+}
+
+TEST_F(devdax, munmap)
+{
+	file_unmap(&self->device);
+	expect_kept(_metadata, &self->pin);
+}
+
+TEST_F(devdax, close)
+{
+	file_close(&self->device);
+	expect_kept(_metadata, &self->pin);
+}
+
+/* The last user of a mapping can be one that does not know of the pin. */
+TEST_F(devdax, exit)
+{
+	pid_t pid = fork();
+	int status;
+
+	ASSERT_LE(0, pid);
+	if (!pid) {
+		pin_close(&self->pin);
+		_exit(self->device.map[0] != BEFORE);
+	}
+	file_close(&self->device);
+	ASSERT_EQ(pid, waitpid(pid, &status, 0));
+	EXPECT_EQ(0, status);
+	expect_kept(_metadata, &self->pin);
+}
+
+/* What is pinned is the device's page, not a copy of it. */
+TEST_F(devdax, write_through_new_mapping)
+{
+	file_unmap(&self->device);
+	ASSERT_EQ(0, device_map(&self->device, variant->align, AFTER));
+	for (unsigned int i = 0; i < self->pin.pages; i++)
+		self->pin.fill[i] = AFTER;
+	expect_kept(_metadata, &self->pin);
+}
+
+/* Each page can be pinned again once its pin is gone. */
+TEST_F(devdax, pin_again)
+{
+	for (int i = 0; i < 64; i++) {
+		expect_kept(_metadata, &self->pin);
+		ASSERT_EQ(0, pin_page(&self->pin, self->device.map, BEFORE));
+		file_unmap(&self->device);
+		ASSERT_EQ(0, device_map(&self->device, variant->align, BEFORE));
+	}
+	expect_kept(_metadata, &self->pin);
+}
+
+TEST_F(devdax, truncate_is_refused)
+{
+	EXPECT_EQ(-1, ftruncate(self->device.fd, 0));
+	EXPECT_EQ(EINVAL, errno);
+	expect_kept(_metadata, &self->pin);
+}
+
+TEST_F(devdax, fallocate_is_refused)
+{
+	EXPECT_EQ(-1, fallocate(self->device.fd, FALLOC_FL_PUNCH_HOLE |
+				FALLOC_FL_KEEP_SIZE, 0, variant->align));
+	EXPECT_EQ(ENODEV, errno);
+	expect_kept(_metadata, &self->pin);
+}
+
+TEST_F(devdax, open_trunc_changes_nothing)
+{
+	int fd = open(self->device.path, O_RDWR | O_TRUNC | O_CLOEXEC);
+
+	ASSERT_LE(0, fd);
+	close(fd);
+	EXPECT_EQ(BEFORE, self->device.map[0]);
+	expect_kept(_metadata, &self->pin);
+}
+
+/* The node is unlinked; the device and its memory stay. */
+TEST_F(devdax, unlink_close)
+{
+	char node[] = "/dev/dax-selftest-XXXXXX";
+	struct stat st;
+	int fd;
+
+	ASSERT_EQ(0, fstat(self->device.fd, &st));
+	fd = mkstemp(node);
+	ASSERT_LE(0, fd);
+	close(fd);
+	ASSERT_EQ(0, unlink(node));
+	ASSERT_EQ(0, mknod(node, S_IFCHR | 0600, st.st_rdev));
+
+	file_close(&self->device);
+	self->device.fd = open(node, O_RDWR | O_CLOEXEC);
+	EXPECT_LE(0, self->device.fd);
+	EXPECT_EQ(0, unlink(node));
+	ASSERT_EQ(0, device_map(&self->device, variant->align, BEFORE));
+	file_close(&self->device);
+	expect_kept(_metadata, &self->pin);
+}
+
+/* One entry maps a whole unit: touching its second half faults no more. */
+TEST_F(devdax, one_fault_maps_a_unit)
+{
+	struct rusage before, after;
+
+	file_unmap(&self->device);
+	ASSERT_EQ(0, device_map(&self->device, variant->align, BEFORE));
+	getrusage(RUSAGE_SELF, &before);
+	for (size_t i = 0; i < variant->align; i += variant->align / 64)
+		self->device.map[i] = BEFORE;
+	getrusage(RUSAGE_SELF, &after);
+	EXPECT_GT(32, after.ru_minflt - before.ru_minflt);
+	expect_kept(_metadata, &self->pin);
+}
+
+/* A mapping has to be made of whole units. */
+TEST_F(devdax, part_of_a_unit_is_refused)
+{
+	void *map;
+
+	if (variant->align == self->page)
+		SKIP(return, "a page is the unit");
+	map = mmap(NULL, variant->align - self->page, PROT_READ, MAP_SHARED,
+		   self->device.fd, 0);
+	EXPECT_EQ(MAP_FAILED, map);
+	EXPECT_EQ(EINVAL, errno);
+}
+
+TEST_HARNESS_MAIN

@@ -1,0 +1,550 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * A filesystem must not take blocks away from under pages that are pinned.
+ *
+ * Every operation that frees or moves blocks is played against pages of a DAX
+ * mapping that a pipe holds. It has to wait for as long as it covers a pinned
+ * page, must not wait otherwise, and has to complete once the pipe is read; what
+ * is read has to be what was pinned.
+ */
+#include <errno.h>
+#include <sys/stat.h>
+
+#include "../kselftest_harness.h"
+#include "operation.h"
+
+#define PTE_UNIT 4096UL
+#define PMD_UNIT (2UL << 20)
+#define TIMEOUT 120
+
+/* Fixtures: make the provider available and the victim mapped, or say why not. */
+
+static void set_up(struct __test_metadata *_metadata, struct scene *s,
+		   const char *name, size_t unit)
+{
+	const struct provider *fs = provider_find(name);
+	bool huge = unit > PTE_UNIT;
+	char why[REASON_MAX] = "";
+	long faults;
+
+	switch (provider_up(fs, why)) {
+	case LACKING:
+		SKIP(return, "%s", why);
+	case BROKEN:
+		ASSERT_STREQ("", why);
+		break;
+	case PROVIDED:
+		break;
+	}
+	if (huge && !fs->huge_faults)
+		SKIP(return, "%s has no huge mappings", fs->name);
+
+	ASSERT_EQ(0, scene_build(s, fs, unit)) {
+		scene_clear(s);
+	}
+	faults = scene_map(s);
+	ASSERT_LE(0, faults) {
+		scene_clear(s);
+	}
+	if (scene_mapped_huge(s, faults) != huge) {
+		scene_clear(s);
+		SKIP(return, "%ld faults: not mapped in units of %zu", faults,
+		     unit);
+	}
+}
+
+/* What a case does. */
+
+/* Start @op; false if the filesystem does not know it. */
+static bool start(struct __test_metadata *_metadata, struct scene *s,
+		  const struct operation *op, int *seen)
+{
+	ASSERT_EQ(0, scene_prepare(s, op));
+	ASSERT_EQ(0, run_start(s, op));
+	*seen = run_observe(&s->run);
+	if (*seen == OP_RETURNED && (run_finish(&s->run) == EOPNOTSUPP ||
+				     run_finish(&s->run) == ENOTTY))
+		SKIP(return false, "%s cannot %s", s->fs->name, op->name);
+	return true;
+}
+
+static void finish(struct __test_metadata *_metadata, struct scene *s)
+{
+	int content = pin_drop(&s->pin);
+
+	EXPECT_EQ(PIN_KEPT, content) {
+		TH_LOG("the pipe returned %s", pin_content_text(content));
+	}
+	EXPECT_EQ(0, run_finish(&s->run));
+}
+
+static void play_covered(struct __test_metadata *_metadata, struct scene *s,
+			 const struct operation *op)
+{
+	int seen;
+
+	if (!start(_metadata, s, op, &seen))
+		return;
+	EXPECT_EQ(OP_WAITS, seen) {
+		TH_LOG("%s %s while a page is pinned that it covers", op->name,
+		       outcome_text(seen));
+	}
+	EXPECT_EQ(0, scene_reuse_blocks(s, op));
+	finish(_metadata, s);
+}
+
+static void play_clear(struct __test_metadata *_metadata, struct scene *s,
+		       const struct operation *op)
+{
+	int seen;
+
+	if (!start(_metadata, s, op, &seen))
+		return;
+	EXPECT_EQ(OP_RETURNED, seen) {
+		TH_LOG("%s %s for a page that it does not cover", op->name,
+		       outcome_text(seen));
+	}
+	finish(_metadata, s);
+}
+
+/* One operation, with the pages inside, outside and straddling its range. */
+
+FIXTURE(fsdax) {
+	struct scene scene;
+};
+
+FIXTURE_VARIANT(fsdax) {
+	const char *fs;
+	size_t unit;
+	enum place place;
+};
+
+FIXTURE_VARIANT_ADD(fsdax, ext2_pte_inside) {
+	.fs = "ext2", .unit = PTE_UNIT, .place = INSIDE,
+};
+
+FIXTURE_VARIANT_ADD(fsdax, ext2_pte_outside) {
+	.fs = "ext2", .unit = PTE_UNIT, .place = OUTSIDE,
+};
+
+FIXTURE_VARIANT_ADD(fsdax, ext2_pte_straddling) {
+	.fs = "ext2", .unit = PTE_UNIT, .place = STRADDLING,
+};
+
+FIXTURE_VARIANT_ADD(fsdax, ext4_pte_inside) {
+	.fs = "ext4", .unit = PTE_UNIT, .place = INSIDE,
+};
+
+FIXTURE_VARIANT_ADD(fsdax, ext4_pte_outside) {
+	.fs = "ext4", .unit = PTE_UNIT, .place = OUTSIDE,
+};
+
+FIXTURE_VARIANT_ADD(fsdax, ext4_pte_straddling) {
+	.fs = "ext4", .unit = PTE_UNIT, .place = STRADDLING,
+};
+
+FIXTURE_VARIANT_ADD(fsdax, ext4_pmd_inside) {
+	.fs = "ext4", .unit = PMD_UNIT, .place = INSIDE,
+};
+
+FIXTURE_VARIANT_ADD(fsdax, ext4_pmd_outside) {
+	.fs = "ext4", .unit = PMD_UNIT, .place = OUTSIDE,
+};
+
+FIXTURE_VARIANT_ADD(fsdax, ext4_pmd_straddling) {
+	.fs = "ext4", .unit = PMD_UNIT, .place = STRADDLING,
+};
+
+FIXTURE_VARIANT_ADD(fsdax, xfs_pte_inside) {
+	.fs = "xfs", .unit = PTE_UNIT, .place = INSIDE,
+};
+
+FIXTURE_VARIANT_ADD(fsdax, xfs_pte_outside) {
+	.fs = "xfs", .unit = PTE_UNIT, .place = OUTSIDE,
+};
+
+FIXTURE_VARIANT_ADD(fsdax, xfs_pte_straddling) {
+	.fs = "xfs", .unit = PTE_UNIT, .place = STRADDLING,
+};
+
+FIXTURE_VARIANT_ADD(fsdax, xfs_pmd_inside) {
+	.fs = "xfs", .unit = PMD_UNIT, .place = INSIDE,
+};
+
+FIXTURE_VARIANT_ADD(fsdax, xfs_pmd_outside) {
+	.fs = "xfs", .unit = PMD_UNIT, .place = OUTSIDE,
+};
+
+FIXTURE_VARIANT_ADD(fsdax, xfs_pmd_straddling) {
+	.fs = "xfs", .unit = PMD_UNIT, .place = STRADDLING,
+};
+
+FIXTURE_VARIANT_ADD(fsdax, xfs_reflink_pte_inside) {
+	.fs = "xfs_reflink", .unit = PTE_UNIT, .place = INSIDE,
+};
+
+FIXTURE_VARIANT_ADD(fsdax, xfs_reflink_pte_outside) {
+	.fs = "xfs_reflink", .unit = PTE_UNIT, .place = OUTSIDE,
+};
+
+FIXTURE_VARIANT_ADD(fsdax, xfs_reflink_pte_straddling) {
+	.fs = "xfs_reflink", .unit = PTE_UNIT, .place = STRADDLING,
+};
+
+FIXTURE_VARIANT_ADD(fsdax, xfs_reflink_pmd_inside) {
+	.fs = "xfs_reflink", .unit = PMD_UNIT, .place = INSIDE,
+};
+
+FIXTURE_VARIANT_ADD(fsdax, xfs_reflink_pmd_outside) {
+	.fs = "xfs_reflink", .unit = PMD_UNIT, .place = OUTSIDE,
+};
+
+FIXTURE_VARIANT_ADD(fsdax, xfs_reflink_pmd_straddling) {
+	.fs = "xfs_reflink", .unit = PMD_UNIT, .place = STRADDLING,
+};
+
+FIXTURE_SETUP(fsdax)
+{
+	set_up(_metadata, &self->scene, variant->fs, variant->unit);
+}
+
+FIXTURE_TEARDOWN(fsdax)
+{
+	scene_clear(&self->scene);
+}
+
+static void play(struct __test_metadata *_metadata, struct scene *s,
+		 const struct operation *op, enum place place)
+{
+	ASSERT_EQ(0, scene_pin(s, op, place));
+	if (place == OUTSIDE)
+		play_clear(_metadata, s, op);
+	else
+		play_covered(_metadata, s, op);
+}
+
+TEST_F_TIMEOUT(fsdax, truncate, TIMEOUT)
+{
+	play(_metadata, &self->scene, &op_truncate, variant->place);
+}
+
+TEST_F_TIMEOUT(fsdax, open_trunc, TIMEOUT)
+{
+	play(_metadata, &self->scene, &op_open_trunc, variant->place);
+}
+
+TEST_F_TIMEOUT(fsdax, punch_hole, TIMEOUT)
+{
+	play(_metadata, &self->scene, &op_punch_hole, variant->place);
+}
+
+TEST_F_TIMEOUT(fsdax, collapse_range, TIMEOUT)
+{
+	play(_metadata, &self->scene, &op_collapse_range, variant->place);
+}
+
+TEST_F_TIMEOUT(fsdax, insert_range, TIMEOUT)
+{
+	play(_metadata, &self->scene, &op_insert_range, variant->place);
+}
+
+TEST_F_TIMEOUT(fsdax, clone_over, TIMEOUT)
+{
+	play(_metadata, &self->scene, &op_clone_over, variant->place);
+}
+
+TEST_F_TIMEOUT(fsdax, clone_over_younger, TIMEOUT)
+{
+	play(_metadata, &self->scene, &op_clone_over_younger, variant->place);
+}
+
+TEST_F_TIMEOUT(fsdax, dedupe_over, TIMEOUT)
+{
+	play(_metadata, &self->scene, &op_dedupe_over, variant->place);
+}
+
+TEST_F_TIMEOUT(fsdax, unlink_close, TIMEOUT)
+{
+	play(_metadata, &self->scene, &op_unlink_close, variant->place);
+}
+
+TEST_F_TIMEOUT(fsdax, rename_over, TIMEOUT)
+{
+	play(_metadata, &self->scene, &op_rename_over, variant->place);
+}
+
+TEST_F_TIMEOUT(fsdax, unmount, TIMEOUT)
+{
+	play(_metadata, &self->scene, &op_unmount, variant->place);
+}
+
+/* The same with pages that nobody maps any more. */
+
+FIXTURE(fsdax_unmapped) {
+	struct scene scene;
+};
+
+FIXTURE_VARIANT(fsdax_unmapped) {
+	const char *fs;
+	size_t unit;
+};
+
+FIXTURE_VARIANT_ADD(fsdax_unmapped, ext2_pte) {
+	.fs = "ext2", .unit = PTE_UNIT,
+};
+
+FIXTURE_VARIANT_ADD(fsdax_unmapped, ext4_pte) {
+	.fs = "ext4", .unit = PTE_UNIT,
+};
+
+FIXTURE_VARIANT_ADD(fsdax_unmapped, ext4_pmd) {
+	.fs = "ext4", .unit = PMD_UNIT,
+};
+
+FIXTURE_VARIANT_ADD(fsdax_unmapped, xfs_pte) {
+	.fs = "xfs", .unit = PTE_UNIT,
+};
+
+FIXTURE_VARIANT_ADD(fsdax_unmapped, xfs_pmd) {
+	.fs = "xfs", .unit = PMD_UNIT,
+};
+
+FIXTURE_VARIANT_ADD(fsdax_unmapped, xfs_reflink_pte) {
+	.fs = "xfs_reflink", .unit = PTE_UNIT,
+};
+
+FIXTURE_VARIANT_ADD(fsdax_unmapped, xfs_reflink_pmd) {
+	.fs = "xfs_reflink", .unit = PMD_UNIT,
+};
+
+FIXTURE_SETUP(fsdax_unmapped)
+{
+	set_up(_metadata, &self->scene, variant->fs, variant->unit);
+}
+
+FIXTURE_TEARDOWN(fsdax_unmapped)
+{
+	scene_clear(&self->scene);
+}
+
+static void play_unmapped(struct __test_metadata *_metadata, struct scene *s,
+			  const struct operation *op)
+{
+	ASSERT_EQ(0, scene_pin(s, op, INSIDE));
+	file_unmap(&s->victim);
+	play_covered(_metadata, s, op);
+}
+
+TEST_F_TIMEOUT(fsdax_unmapped, truncate, TIMEOUT)
+{
+	play_unmapped(_metadata, &self->scene, &op_truncate);
+}
+
+TEST_F_TIMEOUT(fsdax_unmapped, open_trunc, TIMEOUT)
+{
+	play_unmapped(_metadata, &self->scene, &op_open_trunc);
+}
+
+TEST_F_TIMEOUT(fsdax_unmapped, punch_hole, TIMEOUT)
+{
+	play_unmapped(_metadata, &self->scene, &op_punch_hole);
+}
+
+TEST_F_TIMEOUT(fsdax_unmapped, collapse_range, TIMEOUT)
+{
+	play_unmapped(_metadata, &self->scene, &op_collapse_range);
+}
+
+TEST_F_TIMEOUT(fsdax_unmapped, insert_range, TIMEOUT)
+{
+	play_unmapped(_metadata, &self->scene, &op_insert_range);
+}
+
+TEST_F_TIMEOUT(fsdax_unmapped, clone_over, TIMEOUT)
+{
+	play_unmapped(_metadata, &self->scene, &op_clone_over);
+}
+
+TEST_F_TIMEOUT(fsdax_unmapped, clone_over_younger, TIMEOUT)
+{
+	play_unmapped(_metadata, &self->scene, &op_clone_over_younger);
+}
+
+TEST_F_TIMEOUT(fsdax_unmapped, dedupe_over, TIMEOUT)
+{
+	play_unmapped(_metadata, &self->scene, &op_dedupe_over);
+}
+
+/* What the wait itself is like. */
+
+FIXTURE(fsdax_wait) {
+	struct scene scene;
+};
+
+FIXTURE_VARIANT(fsdax_wait) {
+	const char *fs;
+	size_t unit;
+};
+
+FIXTURE_VARIANT_ADD(fsdax_wait, ext2_pte) {
+	.fs = "ext2", .unit = PTE_UNIT,
+};
+
+FIXTURE_VARIANT_ADD(fsdax_wait, ext4_pte) {
+	.fs = "ext4", .unit = PTE_UNIT,
+};
+
+FIXTURE_VARIANT_ADD(fsdax_wait, ext4_pmd) {
+	.fs = "ext4", .unit = PMD_UNIT,
+};
+
+FIXTURE_VARIANT_ADD(fsdax_wait, xfs_pte) {
+	.fs = "xfs", .unit = PTE_UNIT,
+};
+
+FIXTURE_VARIANT_ADD(fsdax_wait, xfs_pmd) {
+	.fs = "xfs", .unit = PMD_UNIT,
+};
+
+FIXTURE_VARIANT_ADD(fsdax_wait, xfs_reflink_pte) {
+	.fs = "xfs_reflink", .unit = PTE_UNIT,
+};
+
+FIXTURE_VARIANT_ADD(fsdax_wait, xfs_reflink_pmd) {
+	.fs = "xfs_reflink", .unit = PMD_UNIT,
+};
+
+FIXTURE_SETUP(fsdax_wait)
+{
+	set_up(_metadata, &self->scene, variant->fs, variant->unit);
+}
+
+FIXTURE_TEARDOWN(fsdax_wait)
+{
+	scene_clear(&self->scene);
+}
+
+/* A process that waits in @op dies when told to, and has changed nothing. */
+static void play_killed(struct __test_metadata *_metadata, struct scene *s,
+			const struct operation *op)
+{
+	struct stat st;
+	int seen;
+
+	ASSERT_EQ(0, scene_pin(s, op, INSIDE));
+	if (!start(_metadata, s, op, &seen))
+		return;
+	ASSERT_EQ(OP_WAITS, seen) {
+		TH_LOG("%s %s", op->name, outcome_text(seen));
+	}
+	EXPECT_TRUE(run_kill(&s->run));
+	EXPECT_TRUE(WIFSIGNALED(s->run.status));
+	EXPECT_EQ(0, fstat(s->victim.fd, &st));
+	EXPECT_EQ(s->victim.size, (size_t)st.st_size);
+	EXPECT_TRUE(pin_drop(&s->pin) == PIN_KEPT);
+}
+
+TEST_F_TIMEOUT(fsdax_wait, truncate_is_killable, TIMEOUT)
+{
+	play_killed(_metadata, &self->scene, &op_truncate);
+}
+
+TEST_F_TIMEOUT(fsdax_wait, punch_hole_is_killable, TIMEOUT)
+{
+	play_killed(_metadata, &self->scene, &op_punch_hole);
+}
+
+/* Whoever waits for an eviction can be killed; the blocks stay what they are. */
+TEST_F_TIMEOUT(fsdax_wait, unlink_close_is_killable, TIMEOUT)
+{
+	struct scene *s = &self->scene;
+	int seen;
+
+	ASSERT_EQ(0, scene_pin(s, &op_unlink_close, INSIDE));
+	ASSERT_TRUE(start(_metadata, s, &op_unlink_close, &seen));
+	ASSERT_EQ(OP_WAITS, seen) {
+		TH_LOG("unlink and close %s", outcome_text(seen));
+	}
+	EXPECT_TRUE(run_kill(&s->run));
+	EXPECT_TRUE(WIFSIGNALED(s->run.status));
+	EXPECT_EQ(0, scene_reuse_blocks(s, &op_unlink_close));
+	EXPECT_TRUE(pin_drop(&s->pin) == PIN_KEPT);
+}
+
+/* Who exits with the file and the pipe open does not wait for itself. */
+TEST_F_TIMEOUT(fsdax_wait, owner_exits, TIMEOUT)
+{
+	ASSERT_EQ(0, scene_prepare(&self->scene, &op_exit_with_pin));
+	ASSERT_EQ(0, run_start(&self->scene, &op_exit_with_pin));
+	EXPECT_EQ(0, run_finish(&self->scene.run));
+}
+
+/* Who closes the file and not the pipe does, but not beyond being killed. */
+TEST_F_TIMEOUT(fsdax_wait, owner_is_killable, TIMEOUT)
+{
+	struct scene *s = &self->scene;
+	int seen;
+
+	ASSERT_TRUE(start(_metadata, s, &op_close_with_pin, &seen));
+	EXPECT_EQ(OP_WAITS, seen);
+	EXPECT_TRUE(run_kill(&s->run));
+}
+
+/* A pin must not make a directory wait in which a file was renamed over. */
+TEST_F_TIMEOUT(fsdax_wait, rename_over_leaves_directory, TIMEOUT)
+{
+	struct scene *s = &self->scene;
+	struct run renames;
+	int seen;
+
+	ASSERT_EQ(0, scene_pin(s, &op_rename_over, INSIDE));
+	ASSERT_TRUE(start(_metadata, s, &op_rename_over, &seen));
+	EXPECT_EQ(OP_WAITS, seen);
+
+	renames = s->run;
+	ASSERT_EQ(0, run_start(s, &op_create));
+	seen = run_observe(&s->run);
+	EXPECT_EQ(OP_RETURNED, seen) {
+		TH_LOG("creating a file %s", outcome_text(seen));
+	}
+	EXPECT_TRUE(pin_drop(&s->pin) == PIN_KEPT);
+	EXPECT_EQ(0, run_finish(&s->run));
+	close(s->run.pidfd);
+	s->run = renames;
+	EXPECT_EQ(0, run_finish(&s->run));
+}
+
+/* Two pipes hold the same page: the operation waits for the later one. */
+static void play_held_twice(struct __test_metadata *_metadata, struct scene *s,
+			    const struct operation *op)
+{
+	struct pin second = PIN_NONE;
+	int seen;
+
+	ASSERT_EQ(0, pin_open(&second));
+	ASSERT_EQ(0, scene_pin(s, op, INSIDE));
+	ASSERT_EQ(0, pin_page(&second, s->victim.map + s->from,
+			      s->victim.fill));
+	if (!start(_metadata, s, op, &seen))
+		return;
+	EXPECT_EQ(OP_WAITS, seen);
+	EXPECT_TRUE(pin_drop(&second) == PIN_KEPT);
+	seen = run_observe(&s->run);
+	EXPECT_EQ(OP_WAITS, seen) {
+		TH_LOG("%s goes on while one of two pins is left", op->name);
+	}
+	pin_close(&second);
+	finish(_metadata, s);
+}
+
+TEST_F_TIMEOUT(fsdax_wait, truncate_held_twice, TIMEOUT)
+{
+	play_held_twice(_metadata, &self->scene, &op_truncate);
+}
+
+TEST_F_TIMEOUT(fsdax_wait, unlink_close_held_twice, TIMEOUT)
+{
+	play_held_twice(_metadata, &self->scene, &op_unlink_close);
+}
+
+TEST_HARNESS_MAIN

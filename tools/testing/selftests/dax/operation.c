@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: GPL-2.0
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <unistd.h>
+#include <linux/falloc.h>
+#include <linux/fs.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/syscall.h>
+
+#include "operation.h"
+
+/* Operations: each returns 0 or an errno, as exit status of its process. */
+
+static int truncate_perform(struct scene *s)
+{
+	return syscall(SYS_ftruncate, s->victim.fd, s->from) ? errno : 0;
+}
+
+static int fallocate_perform(struct scene *s, int mode)
+{
+	return syscall(SYS_fallocate, s->victim.fd, mode, s->from, s->len) ?
+		errno : 0;
+}
+
+static int punch_hole_perform(struct scene *s)
+{
+	return fallocate_perform(s, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE);
+}
+
+static int collapse_range_perform(struct scene *s)
+{
+	return fallocate_perform(s, FALLOC_FL_COLLAPSE_RANGE);
+}
+
+static int insert_range_perform(struct scene *s)
+{
+	return fallocate_perform(s, FALLOC_FL_INSERT_RANGE);
+}
+
+static int open_trunc_perform(struct scene *s)
+{
+	return syscall(SYS_openat, AT_FDCWD, s->victim.path,
+		       O_WRONLY | O_TRUNC, 0) < 0 ? errno : 0;
+}
+
+static int unlink_close_perform(struct scene *s)
+{
+	int fd = open(s->victim.path, O_RDWR);
+
+	if (fd < 0 || unlink(s->victim.path))
+		return errno;
+	return syscall(SYS_close, fd) ? errno : 0;
+}
+
+static int rename_over_perform(struct scene *s)
+{
+	return syscall(SYS_renameat2, AT_FDCWD, s->older.path,
+		       AT_FDCWD, s->victim.path, 0) ? errno : 0;
+}
+
+static int unmount_perform(struct scene *s)
+{
+	return syscall(SYS_umount2, provider_dir(s->fs), 0) ? errno : 0;
+}
+
+static int clone_from(struct scene *s, struct dax_file *source)
+{
+	struct file_clone_range range = {
+		.src_fd = source->fd,
+		.src_length = s->len,
+		.dest_offset = s->from,
+	};
+
+	return syscall(SYS_ioctl, s->victim.fd, FICLONERANGE, &range) ?
+		errno : 0;
+}
+
+static int clone_over_perform(struct scene *s)
+{
+	return clone_from(s, &s->older);
+}
+
+static int clone_over_younger_perform(struct scene *s)
+{
+	return clone_from(s, &s->younger);
+}
+
+static int dedupe_over_perform(struct scene *s)
+{
+	char room[sizeof(struct file_dedupe_range) +
+		  sizeof(struct file_dedupe_range_info)] = { 0 };
+	struct file_dedupe_range *range = (struct file_dedupe_range *)room;
+
+	range->src_length = s->len;
+	range->dest_count = 1;
+	range->info[0].dest_fd = s->victim.fd;
+	range->info[0].dest_offset = s->from;
+	if (syscall(SYS_ioctl, s->older.fd, FIDEDUPERANGE, range))
+		return errno;
+	if (range->info[0].status < 0)
+		return -range->info[0].status;
+	return range->info[0].status == FILE_DEDUPE_RANGE_SAME &&
+	       range->info[0].bytes_deduped == (__u64)s->len ? 0 : EIO;
+}
+
+/* The process that operates holds the pin itself, and the file mapped. */
+static int victim_pin_and_unlink(struct scene *s)
+{
+	s->victim.fd = open(s->victim.path, O_RDWR);
+	if (s->victim.fd < 0 || file_map(&s->victim, s->unit) < 0 ||
+	    pin_open(&s->pin) ||
+	    pin_page(&s->pin, s->victim.map, s->victim.fill) ||
+	    unlink(s->victim.path))
+		return errno;
+	return 0;
+}
+
+static int close_with_pin_perform(struct scene *s)
+{
+	int error = victim_pin_and_unlink(s);
+
+	if (error)
+		return error;
+	file_unmap(&s->victim);
+	return syscall(SYS_close, s->victim.fd) ? errno : 0;
+}
+
+static int create_perform(struct scene *s)
+{
+	char path[PATH_MAX];
+
+	snprintf(path, sizeof(path), "%s/younger", provider_dir(s->fs));
+	return syscall(SYS_openat, AT_FDCWD, path, O_CREAT | O_RDWR, 0600) < 0 ?
+		errno : 0;
+}
+
+static int older_write(struct scene *s)
+{
+	return file_write(&s->older, s->len);
+}
+
+static int younger_write(struct scene *s)
+{
+	return file_create(&s->younger, provider_dir(s->fs), "younger", s->len,
+			   s->older.fill);
+}
+
+static int older_write_same(struct scene *s)
+{
+	s->older.fill = s->victim.fill;
+	return file_write(&s->older, s->len);
+}
+
+static int unmount_prepare(struct scene *s)
+{
+	scene_close(s);
+	return 0;
+}
+
+const struct operation op_truncate = {
+	.name = "truncate", .scope = SCOPE_TAIL, .syscall = SYS_ftruncate,
+	.perform = truncate_perform,
+};
+
+const struct operation op_punch_hole = {
+	.name = "punch hole", .scope = SCOPE_RANGE, .syscall = SYS_fallocate,
+	.perform = punch_hole_perform,
+};
+
+const struct operation op_collapse_range = {
+	.name = "collapse range", .scope = SCOPE_TAIL,
+	.syscall = SYS_fallocate, .perform = collapse_range_perform,
+};
+
+const struct operation op_insert_range = {
+	.name = "insert range", .scope = SCOPE_TAIL, .syscall = SYS_fallocate,
+	.perform = insert_range_perform,
+};
+
+const struct operation op_open_trunc = {
+	.name = "O_TRUNC", .scope = SCOPE_FILE, .syscall = SYS_openat,
+	.perform = open_trunc_perform,
+};
+
+const struct operation op_unlink_close = {
+	.name = "unlink and close", .scope = SCOPE_FILE, .syscall = SYS_close,
+	.evicts = true, .perform = unlink_close_perform,
+};
+
+const struct operation op_rename_over = {
+	.name = "rename over", .scope = SCOPE_FILE, .syscall = SYS_renameat2,
+	.evicts = true, .perform = rename_over_perform,
+};
+
+const struct operation op_unmount = {
+	.name = "unmount", .scope = SCOPE_FS, .syscall = SYS_umount2,
+	.evicts = true, .prepare = unmount_prepare,
+	.perform = unmount_perform,
+};
+
+const struct operation op_clone_over = {
+	.name = "clone over", .scope = SCOPE_RANGE, .syscall = SYS_ioctl,
+	.prepare = older_write, .perform = clone_over_perform,
+};
+
+/* Two inodes are locked in the order of their numbers: have it the other way. */
+const struct operation op_clone_over_younger = {
+	.name = "clone over from a younger file", .scope = SCOPE_RANGE,
+	.syscall = SYS_ioctl, .prepare = younger_write,
+	.perform = clone_over_younger_perform,
+};
+
+const struct operation op_dedupe_over = {
+	.name = "dedupe over", .scope = SCOPE_RANGE, .syscall = SYS_ioctl,
+	.prepare = older_write_same, .perform = dedupe_over_perform,
+};
+
+const struct operation op_create = {
+	.name = "create", .syscall = SYS_openat, .perform = create_perform,
+};
+
+const struct operation op_exit_with_pin = {
+	.name = "exit with an own pin", .scope = SCOPE_FILE,
+	.syscall = SYS_exit_group, .evicts = true,
+	.perform = victim_pin_and_unlink,
+};
+
+const struct operation op_close_with_pin = {
+	.name = "close with an own pin", .scope = SCOPE_FILE,
+	.syscall = SYS_close, .evicts = true,
+	.perform = close_with_pin_perform,
+};

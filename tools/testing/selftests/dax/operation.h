@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+#ifndef SELFTESTS_DAX_OPERATION_H
+#define SELFTESTS_DAX_OPERATION_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "pin.h"
+#include "provider.h"
+
+/* Where the pinned pages are, seen from the range that is operated on. */
+enum place {
+	INSIDE,
+	OUTSIDE,	/* right next to it */
+	STRADDLING,	/* the last page before it and the first of it */
+};
+
+/* What an operation takes blocks away from, or moves them within. */
+enum scope {
+	SCOPE_RANGE,	/* a byte range of the victim */
+	SCOPE_TAIL,	/* from the start of that range to the end of the file */
+	SCOPE_FILE,	/* the whole victim */
+	SCOPE_FS,	/* every inode of the filesystem */
+};
+
+struct scene;
+
+struct operation {
+	const char *name;
+	enum scope scope;
+	long syscall;		/* the system call that has to wait */
+	bool evicts;		/* takes the last reference to the inode */
+	int (*prepare)(struct scene *s);
+	int (*perform)(struct scene *s);	/* in a process of its own */
+};
+
+extern const struct operation op_truncate, op_punch_hole, op_collapse_range,
+			      op_insert_range, op_open_trunc, op_unlink_close,
+			      op_rename_over, op_unmount, op_clone_over,
+			      op_clone_over_younger, op_dedupe_over,
+			      op_create, op_exit_with_pin, op_close_with_pin;
+
+/* An operation under way. */
+struct run {
+	pid_t pid;
+	int pidfd;
+	long syscall;
+	bool done;
+	int status;	/* of waitpid(2), once done */
+};
+
+/*
+ * The victim is operated on, the neighbour is another file of the filesystem,
+ * the intruder takes the blocks that the victim loses.
+ */
+struct scene {
+	const struct provider *fs;
+	size_t unit;	/* what one page table entry is to map */
+	enum place place;
+	off_t from, len;
+	struct dax_file victim, neighbour, intruder, older, younger;
+	struct pin pin;
+	struct run run;
+};
+
+/* Build the files of a scene on @fs, which is up. 0 or -errno. */
+int scene_build(struct scene *s, const struct provider *fs, size_t unit);
+void scene_clear(struct scene *s);
+void scene_close(struct scene *s);	/* its files, and their mappings */
+
+/* Map the victim. Faults taken, or -errno. */
+long scene_map(struct scene *s);
+bool scene_mapped_huge(const struct scene *s, long faults);
+
+/* Pin pages at @place of the range that @op covers. 0 or -errno. */
+int scene_pin(struct scene *s, const struct operation *op, enum place place);
+
+/* Let go of whatever would keep @op from taking the last reference. */
+int scene_prepare(struct scene *s, const struct operation *op);
+
+/* Have another file written to every block that is free. 0 or -errno. */
+int scene_reuse_blocks(struct scene *s, const struct operation *op);
+
+enum outcome {
+	OP_RETURNED,
+	OP_WAITS,	/* asleep in the expected system call, and stays so */
+	OP_BUSY,	/* neither, for a long time: it spins */
+};
+
+const char *outcome_text(enum outcome outcome);
+
+int run_start(struct scene *s, const struct operation *op);
+enum outcome run_observe(struct run *run);
+
+/* Wait for the end. 0, the operation's errno, or -1 when it does not end. */
+int run_finish(struct run *run);
+
+/* Kill the process; true when that ends it. */
+bool run_kill(struct run *run);
+
+#endif

@@ -1,0 +1,292 @@
+// SPDX-License-Identifier: GPL-2.0
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <mntent.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/wait.h>
+#include <linux/stat.h>
+
+#include "../kselftest.h"
+#include "provider.h"
+
+#ifndef STATX_ATTR_DAX
+#define STATX_ATTR_DAX 0x00200000
+#endif
+
+#define MKFS_DEV "@"
+#define TOOL_MISSING 127
+
+/*
+ * Small filesystems, so that a test can fill one and thereby reuse every block
+ * that was freed.
+ */
+#define ROOM_LEFT (40UL << 20)
+
+static const struct provider providers[] = {
+	{
+		.name = "ext2", .fstype = "ext2", .options = "dax",
+		.mkfs = { "mkfs.ext2", "-q", "-F", "-b", "4096", "-m", "0",
+			  MKFS_DEV, "32m" },
+	}, {
+		.name = "ext4", .fstype = "ext4", .options = "dax=always",
+		.huge_faults = true,
+		.mkfs = { "mkfs.ext4", "-q", "-F", "-b", "4096", "-m", "0",
+			  "-E", "stride=512,stripe_width=512,nodiscard",
+			  MKFS_DEV, "96m" },
+	}, {
+		.name = "xfs", .fstype = "xfs", .options = "dax=always",
+		.huge_faults = true,
+		.mkfs = { "mkfs.xfs", "-q", "-f", "-K", "-m", "reflink=0",
+			  "-d", "size=384m,agcount=2,su=2m,sw=1",
+			  "-l", "size=64m,su=4096",
+			  MKFS_DEV },
+	}, {
+		.name = "xfs_reflink", .fstype = "xfs", .options = "dax=always",
+		.huge_faults = true,
+		.mkfs = { "mkfs.xfs", "-q", "-f", "-K", "-m", "reflink=1",
+			  "-d", "size=384m,agcount=2,su=2m,sw=1",
+			  "-l", "size=64m,su=4096",
+			  MKFS_DEV },
+	},
+};
+
+const struct provider *provider_find(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(providers); i++)
+		if (!strcmp(providers[i].name, name))
+			return &providers[i];
+	return NULL;
+}
+
+static enum provision say(enum provision p, char *why, const char *what,
+			  const char *detail)
+{
+	snprintf(why, REASON_MAX, "%s%s%s", what, detail ? ": " : "",
+		 detail ? detail : "");
+	return p;
+}
+
+/* Run a tool to its end. Exit status, or TOOL_MISSING. */
+static int run_tool(const char *const argv[])
+{
+	int status, null;
+	pid_t pid = fork();
+
+	if (pid < 0)
+		return TOOL_MISSING;
+	if (!pid) {
+		null = open("/dev/null", O_RDWR);
+		dup2(null, STDIN_FILENO);
+		dup2(null, STDOUT_FILENO);
+		execvp(argv[0], (char *const *)argv);
+		_exit(TOOL_MISSING);
+	}
+	if (waitpid(pid, &status, 0) != pid)
+		return TOOL_MISSING;
+	return WIFEXITED(status) ? WEXITSTATUS(status) : 128;
+}
+
+const char *provider_dir(const struct provider *fs)
+{
+	static char dir[PATH_MAX];
+
+	snprintf(dir, sizeof(dir), "%s/%s", getenv("DAX_DIR"), fs->name);
+	return dir;
+}
+
+/* Unmount everything below $DAX_DIR except @keep; say whether @keep is there. */
+static bool mounts_sift(const char *keep)
+{
+	const char *top = getenv("DAX_DIR");
+	struct mntent *m;
+	bool found = false;
+	FILE *mounts;
+
+	mounts = setmntent("/proc/self/mounts", "r");
+	if (!mounts)
+		return false;
+	while ((m = getmntent(mounts))) {
+		if (strncmp(m->mnt_dir, top, strlen(top)) ||
+		    m->mnt_dir[strlen(top)] != '/')
+			continue;
+		if (keep && !strcmp(m->mnt_dir, keep))
+			found = true;
+		else
+			umount2(m->mnt_dir, 0);
+	}
+	endmntent(mounts);
+	return found;
+}
+
+bool provider_mounted(const struct provider *fs)
+{
+	return mounts_sift(provider_dir(fs));
+}
+
+/* ext4 keeps some clusters for itself; a test wants to write to all of them. */
+static void reserve_nothing(const char *device)
+{
+	char path[PATH_MAX], real[PATH_MAX];
+	int fd;
+
+	if (!realpath(device, real))
+		return;
+	snprintf(path, sizeof(path), "/sys/fs/ext4/%.255s/reserved_clusters",
+		 strrchr(real, '/') + 1);
+	fd = open(path, O_WRONLY);
+	if (fd < 0)
+		return;
+	if (write(fd, "0", 1) != 1)
+		perror(path);
+	close(fd);
+}
+
+int provider_mount(const struct provider *fs)
+{
+	const char *dir = provider_dir(fs);
+
+	if (mkdir(dir, 0700) && errno != EEXIST)
+		return -errno;
+	if (mount(getenv("DAX_DEV"), dir, fs->fstype, 0, fs->options))
+		return -errno;
+	reserve_nothing(getenv("DAX_DEV"));
+	return 0;
+}
+
+static enum provision provider_mkfs(const struct provider *fs, char *why)
+{
+	const char *argv[ARRAY_SIZE(fs->mkfs)] = { NULL };
+	int status;
+
+	for (int i = 0; fs->mkfs[i]; i++)
+		argv[i] = strcmp(fs->mkfs[i], MKFS_DEV) ? fs->mkfs[i] :
+							  getenv("DAX_DEV");
+	status = run_tool(argv);
+	if (status == TOOL_MISSING)
+		return say(LACKING, why, "tool not found", fs->mkfs[0]);
+	if (status)
+		return say(BROKEN, why, "tool failed", fs->mkfs[0]);
+	return PROVIDED;
+}
+
+/* The ballast file leaves ROOM_LEFT, and tells whether files are DAX here. */
+static enum provision ballast_load(const struct provider *fs, char *why)
+{
+	enum provision result = PROVIDED;
+	char path[PATH_MAX + 16];
+	struct statvfs space;
+	struct statx stx;
+	off_t surplus;
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/ballast", provider_dir(fs));
+	fd = open(path, O_CREAT | O_RDWR, 0600);
+	if (fd < 0 || fstatvfs(fd, &space) ||
+	    statx(fd, "", AT_EMPTY_PATH, 0, &stx)) {
+		result = say(BROKEN, why, "ballast file", strerror(errno));
+		goto out;
+	}
+	if (!(stx.stx_attributes & STATX_ATTR_DAX)) {
+		result = say(LACKING, why, "mounted without DAX", fs->name);
+		goto out;
+	}
+	surplus = (off_t)space.f_bavail * space.f_frsize - (off_t)ROOM_LEFT;
+	if (surplus > 0 && fallocate(fd, 0, 0, surplus))
+		result = say(BROKEN, why, "ballast file", strerror(errno));
+out:
+	if (fd >= 0)
+		close(fd);
+	return result;
+}
+
+enum provision provider_up(const struct provider *fs, char *why)
+{
+	enum provision made;
+	int error;
+
+	if (!getenv("DAX_DEV") || !getenv("DAX_DIR"))
+		return say(LACKING, why, "DAX_DEV and DAX_DIR are not set", NULL);
+	if (provider_mounted(fs))
+		return PROVIDED;
+
+	made = provider_mkfs(fs, why);
+	if (made != PROVIDED)
+		return made;
+	error = provider_mount(fs);
+	if (error == -ENODEV)
+		return say(LACKING, why, "kernel without", fs->fstype);
+	if (error)
+		return say(BROKEN, why, "mount", strerror(-error));
+	made = ballast_load(fs, why);
+	if (made != PROVIDED)
+		umount2(provider_dir(fs), 0);
+	return made;
+}
+
+static size_t sysfs_number(const char *device, const char *attribute)
+{
+	char path[PATH_MAX];
+	size_t number = 0;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/sys/bus/dax/devices/%s/%s", device,
+		 attribute);
+	f = fopen(path, "r");
+	if (!f)
+		return 0;
+	if (fscanf(f, "%zu", &number) != 1)
+		number = 0;
+	fclose(f);
+	return number;
+}
+
+/* A device of this alignment that has at least one mapping's worth of memory. */
+static bool devdax_find(size_t align, char *path, size_t len)
+{
+	DIR *devices = opendir("/sys/bus/dax/devices");
+	struct dirent *d;
+	bool found = false;
+
+	if (!devices)
+		return false;
+	while (!found && (d = readdir(devices))) {
+		if (sysfs_number(d->d_name, "align") != align ||
+		    sysfs_number(d->d_name, "size") < align)
+			continue;
+		snprintf(path, len, "/dev/%s", d->d_name);
+		found = !access(path, R_OK | W_OK);
+	}
+	closedir(devices);
+	return found;
+}
+
+enum provision devdax_up(size_t align, char *path, size_t len, char *why)
+{
+	const char *namespace = getenv("DAX_NAMESPACE");
+	char size[32];
+	const char * const argv[] = { "ndctl", "create-namespace", "-f", "-e", namespace,
+			 "-m", "devdax", "-a", size, NULL };
+	int status;
+
+	if (devdax_find(align, path, len))
+		return PROVIDED;
+	if (!namespace)
+		return say(LACKING, why, "no such device-dax device", NULL);
+	snprintf(size, sizeof(size), "%zu", align);
+	status = run_tool(argv);
+	if (status == TOOL_MISSING)
+		return say(LACKING, why, "tool not found", argv[0]);
+	if (status)
+		return say(LACKING, why, "ndctl refuses this alignment", size);
+	if (!devdax_find(align, path, len))
+		return say(BROKEN, why, "namespace without device", namespace);
+	return PROVIDED;
+}

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+#ifndef SELFTESTS_DAX_PROVIDER_H
+#define SELFTESTS_DAX_PROVIDER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/*
+ * A provider is something that maps persistent memory into a process: a
+ * filesystem mounted with DAX on $DAX_DEV, or a device-dax character device.
+ *
+ * Making one available ends in one of three ways, and the text says why.
+ */
+enum provision {
+	PROVIDED,
+	LACKING,	/* the machine cannot: skip */
+	BROKEN,		/* it should have worked: fail */
+};
+
+#define REASON_MAX 256
+
+struct provider {
+	const char *name;
+	const char *fstype;
+	const char *options;	/* mount(2) data that turns DAX on */
+	bool huge_faults;	/* maps 2M extents with one entry */
+	const char *mkfs[20];	/* MKFS_DEV stands for the block device */
+};
+
+const struct provider *provider_find(const char *name);
+
+/* Leave @fs mounted and empty but for its ballast; make it if need be. */
+enum provision provider_up(const struct provider *fs, char *why);
+
+/* Mount @fs again, with what it holds. 0 or -errno. */
+int provider_mount(const struct provider *fs);
+bool provider_mounted(const struct provider *fs);
+
+/* Where @fs is mounted; valid until the next call. */
+const char *provider_dir(const struct provider *fs);
+
+/*
+ * Path of a device-dax device whose alignment is @align. $DAX_NAMESPACE, when
+ * set, is reconfigured if there is none.
+ */
+enum provision devdax_up(size_t align, char *path, size_t len, char *why);
+
+#endif

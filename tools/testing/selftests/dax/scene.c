@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: GPL-2.0
+#include <errno.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "../kselftest.h"
+#include "operation.h"
+
+#define VICTIM 'v'
+#define NEIGHBOUR 'n'
+#define INTRUDER 'X'
+#define SOURCE 's'
+
+static size_t page_size(void)
+{
+	return sysconf(_SC_PAGESIZE);
+}
+
+/*
+ * Four units of which the operation covers the second and third; with huge
+ * mappings and pages that straddle its start, it starts in the middle of one.
+ */
+#define UNITS 4
+
+int scene_build(struct scene *s, const struct provider *fs, size_t unit)
+{
+	static const struct dax_file none = DAX_FILE_NONE;
+	static const struct pin no_pin = PIN_NONE;
+	const char *dir = provider_dir(fs);
+	int error;
+
+	s->fs = fs;
+	s->unit = unit;
+	s->pin = no_pin;
+	s->run = (struct run){ .pidfd = -1, .done = true };
+	s->victim = none;
+	s->neighbour = none;
+	s->intruder = none;
+	s->older = none;
+	s->younger = none;
+
+	error = file_create(&s->older, dir, "older", 0, SOURCE);
+	if (!error)
+		error = file_create(&s->victim, dir, "victim", UNITS * unit,
+				    VICTIM);
+	if (!error)
+		error = file_create(&s->neighbour, dir, "neighbour",
+				    page_size(), NEIGHBOUR);
+	if (!error)
+		error = file_create(&s->intruder, dir, "intruder", 0, INTRUDER);
+	return error ? error : pin_open(&s->pin);
+}
+
+static void files_remove(const struct provider *fs)
+{
+	static const char * const names[] = {
+		"older", "victim", "neighbour", "intruder", "younger",
+	};
+	char path[PATH_MAX + 16];
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		snprintf(path, sizeof(path), "%s/%s", provider_dir(fs),
+			 names[i]);
+		unlink(path);
+	}
+}
+
+void scene_close(struct scene *s)
+{
+	file_close(&s->victim);
+	file_close(&s->neighbour);
+	file_close(&s->intruder);
+	file_close(&s->older);
+	file_close(&s->younger);
+}
+
+void scene_clear(struct scene *s)
+{
+	pin_close(&s->pin);
+	if (run_finish(&s->run) < 0)
+		run_kill(&s->run);
+	if (s->run.pidfd >= 0)
+		close(s->run.pidfd);
+	scene_close(s);
+	if (!provider_mounted(s->fs))
+		provider_mount(s->fs);
+	files_remove(s->fs);
+}
+
+long scene_map(struct scene *s)
+{
+	return file_map(&s->victim, s->unit);
+}
+
+bool scene_mapped_huge(const struct scene *s, long faults)
+{
+	/* Some faults are not the file's: leave room for them. */
+	return faults < (long)(s->victim.size / page_size()) / 2;
+}
+
+/* The page at @at of the victim; the neighbour's only one when @at is negative. */
+static int scene_pin_page(struct scene *s, off_t at)
+{
+	struct dax_file *f = at < 0 ? &s->neighbour : &s->victim;
+	long faults;
+
+	if (!f->map) {
+		faults = file_map(f, page_size());
+		if (faults < 0)
+			return faults;
+	}
+	return pin_page(&s->pin, f->map + (at < 0 ? 0 : at), f->fill);
+}
+
+#define NO_PAGE ((off_t)-1)
+
+int scene_pin(struct scene *s, const struct operation *op, enum place place)
+{
+	bool whole = op->scope == SCOPE_FILE || op->scope == SCOPE_FS;
+	off_t page = page_size(), end, pages[2];
+	int error = 0, n = 0;
+
+	s->place = place;
+	s->from = s->unit;
+	if (place == STRADDLING && s->unit > (size_t)page)
+		s->from += s->unit / 2;
+	end = 3 * (off_t)s->unit;
+	s->len = end - s->from;
+
+	/* No page of any file of a filesystem is outside of its unmounting. */
+	if (op->scope == SCOPE_FS) {
+		file_close(&s->neighbour);
+		error = file_create_memory(&s->neighbour, page, NEIGHBOUR);
+	}
+
+	if (place == INSIDE)
+		pages[n++] = 2 * s->unit;
+	else if (whole)
+		pages[n++] = NO_PAGE;
+	else
+		pages[n++] = s->from - page;
+
+	if (place == STRADDLING)
+		pages[n++] = whole ? (off_t)s->victim.size - page : s->from;
+	else if (place == OUTSIDE && op->scope == SCOPE_RANGE)
+		pages[n++] = end;
+
+	for (int i = 0; i < n && !error; i++)
+		error = scene_pin_page(s, pages[i]);
+	return error;
+}
+
+int scene_prepare(struct scene *s, const struct operation *op)
+{
+	if (op->evicts) {
+		file_close(&s->victim);
+		file_close(&s->older);
+	}
+	return op->prepare ? op->prepare(s) : 0;
+}
+
+int scene_reuse_blocks(struct scene *s, const struct operation *op)
+{
+	int error = 0;
+
+	if (op->scope == SCOPE_FS) {
+		/* Nobody gets at the blocks before it is mounted again. */
+		if (!s->run.done)
+			return 0;
+		error = provider_mount(s->fs);
+		if (!error && unlink(s->victim.path))
+			error = -errno;
+		if (!error)
+			error = file_create(&s->intruder, provider_dir(s->fs),
+					    "intruder", 0, INTRUDER);
+	}
+	return error ? error : file_fill_and_empty(&s->intruder);
+}
