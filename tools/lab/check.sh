@@ -253,7 +253,7 @@ apply_all()
 		if [ "$rc" != 0 ]; then
 			FAILED=$((FAILED + 1))
 			check_line "$(printf %04d "$n")" applies FAIL "$((SECONDS - start)) s" "$(basename "$patch")"
-			sed 's/^/       | /' "$CHECK/am"
+			grep -Ev '^(hint:|When |If you |To )' "$CHECK/am" | sed 's/^/       | /'
 			return
 		fi
 		COMMITS+=("$commit")

@@ -52,6 +52,7 @@ run_at_exit()
 	trap '' INT TERM HUP
 	if [ -n "$GROUP" ]; then
 		kill -TERM -- "-$GROUP" 2>/dev/null || true
+		kill -CONT -- "-$GROUP" 2>/dev/null || true
 		wait
 	fi
 	for cmd in "${AT_EXIT[@]}"; do
@@ -125,20 +126,20 @@ elapsed()
 	fi
 }
 
-# progress PID WHAT START LOG: until PID ends, a line that changes in place on
-# a terminal, or else one line a minute.
+# progress WHAT START LOG: until GROUP ends, how long it has been at it and
+# what it does: in a line that changes in place on a terminal, or else in a new
+# one every minute.
 progress()
 {
-	local last=$SECONDS
-	while kill -0 "$1" 2>/dev/null; do
-		sleep 0.2
-		[ "$SECONDS" != "$last" ] || continue
-		last=$SECONDS
+	local line next=60
+	while kill -0 "$GROUP" 2>/dev/null; do
+		sleep 0.3
+		line="$1 ... $(elapsed "$2") $(tail -n 1 "$3" | tr -d '[:cntrl:]' | cut -c 1-60)"
 		if [ -t 2 ]; then
-			printf '\r\e[Klab: %s ... %s  %.60s' "$2" "$(elapsed "$3")" \
-				"$(tail -n 1 "$4" | tr -d '[:cntrl:]')" >&2
-		elif [ $(((SECONDS - $3) % 60)) = 0 ]; then
-			say "$2 ... $(elapsed "$3")"
+			printf '\r\e[Klab: %s' "$line" >&2
+		elif [ $((SECONDS - $2)) -ge $next ]; then
+			say "$line"
+			next=$((next + 60))
 		fi
 	done
 	[ ! -t 2 ] || printf '\r\e[K' >&2
@@ -153,7 +154,7 @@ step()
 	log=$LOGS/$(tr -cs '[:alnum:]._\n' - <<<"$what").log
 	mkdir -p "$LOGS"
 	in_group "$@" >"$log" 2>&1 </dev/null
-	progress "$GROUP" "$what" "$start" "$log"
+	progress "$what" "$start" "$log"
 	wait_group || rc=$?
 	if [ "$rc" != 0 ]; then
 		tail -n 20 "$log" >&2
