@@ -25,7 +25,7 @@ readonly OPEN_HAZARDS=(
 # first_splat LOG: what the kernel complained of, in a word.
 first_splat()
 {
-	grep -aEom 1 -- "$SPLATS" "$1" | head -n 1 | sed 's/: .*//'
+	grep -aEom 1 -- "$SPLATS" "$1" | head -n 1 | sed -E 's/^\[[^]]*\] *//; s/: .*//'
 }
 
 # play K HAZARD FILESYSTEM: sets VERDICT and WORDS.

@@ -13,17 +13,17 @@
 #include "../kselftest_harness.h"
 #include "operation.h"
 
-#define PTE_UNIT 4096UL
-#define PMD_UNIT (2UL << 20)
+#define PTE_SIZE 4096UL
+#define PMD_SIZE (2UL << 20)
 #define TIMEOUT 120
 
 /* Fixtures: make the provider available and the victim mapped, or say why not. */
 
 static void set_up(struct __test_metadata *_metadata, struct scene *s,
-		   const char *name, size_t unit)
+		   const char *name, size_t align)
 {
 	const struct provider *fs = provider_find(name);
-	bool huge = unit > PTE_UNIT;
+	bool huge = align > PTE_SIZE;
 	char why[REASON_MAX] = "";
 	long faults;
 
@@ -39,7 +39,7 @@ static void set_up(struct __test_metadata *_metadata, struct scene *s,
 	if (huge && !fs->huge_faults)
 		SKIP(return, "%s has no huge mappings", fs->name);
 
-	ASSERT_EQ(0, scene_build(s, fs, unit)) {
+	ASSERT_EQ(0, scene_build(s, fs, align)) {
 		scene_clear(s);
 	}
 	faults = scene_map(s);
@@ -49,7 +49,7 @@ static void set_up(struct __test_metadata *_metadata, struct scene *s,
 	if (scene_mapped_huge(s, faults) != huge) {
 		scene_clear(s);
 		SKIP(return, "%ld faults: not mapped in units of %zu", faults,
-		     unit);
+		     align);
 	}
 }
 
@@ -115,97 +115,97 @@ FIXTURE(fsdax) {
 
 FIXTURE_VARIANT(fsdax) {
 	const char *fs;
-	size_t unit;
+	size_t align;
 	enum place place;
 };
 
 FIXTURE_VARIANT_ADD(fsdax, ext2_pte_inside) {
-	.fs = "ext2", .unit = PTE_UNIT, .place = INSIDE,
+	.fs = "ext2", .align = PTE_SIZE, .place = INSIDE,
 };
 
 FIXTURE_VARIANT_ADD(fsdax, ext2_pte_outside) {
-	.fs = "ext2", .unit = PTE_UNIT, .place = OUTSIDE,
+	.fs = "ext2", .align = PTE_SIZE, .place = OUTSIDE,
 };
 
 FIXTURE_VARIANT_ADD(fsdax, ext2_pte_straddling) {
-	.fs = "ext2", .unit = PTE_UNIT, .place = STRADDLING,
+	.fs = "ext2", .align = PTE_SIZE, .place = STRADDLING,
 };
 
 FIXTURE_VARIANT_ADD(fsdax, ext4_pte_inside) {
-	.fs = "ext4", .unit = PTE_UNIT, .place = INSIDE,
+	.fs = "ext4", .align = PTE_SIZE, .place = INSIDE,
 };
 
 FIXTURE_VARIANT_ADD(fsdax, ext4_pte_outside) {
-	.fs = "ext4", .unit = PTE_UNIT, .place = OUTSIDE,
+	.fs = "ext4", .align = PTE_SIZE, .place = OUTSIDE,
 };
 
 FIXTURE_VARIANT_ADD(fsdax, ext4_pte_straddling) {
-	.fs = "ext4", .unit = PTE_UNIT, .place = STRADDLING,
+	.fs = "ext4", .align = PTE_SIZE, .place = STRADDLING,
 };
 
 FIXTURE_VARIANT_ADD(fsdax, ext4_pmd_inside) {
-	.fs = "ext4", .unit = PMD_UNIT, .place = INSIDE,
+	.fs = "ext4", .align = PMD_SIZE, .place = INSIDE,
 };
 
 FIXTURE_VARIANT_ADD(fsdax, ext4_pmd_outside) {
-	.fs = "ext4", .unit = PMD_UNIT, .place = OUTSIDE,
+	.fs = "ext4", .align = PMD_SIZE, .place = OUTSIDE,
 };
 
 FIXTURE_VARIANT_ADD(fsdax, ext4_pmd_straddling) {
-	.fs = "ext4", .unit = PMD_UNIT, .place = STRADDLING,
+	.fs = "ext4", .align = PMD_SIZE, .place = STRADDLING,
 };
 
 FIXTURE_VARIANT_ADD(fsdax, xfs_pte_inside) {
-	.fs = "xfs", .unit = PTE_UNIT, .place = INSIDE,
+	.fs = "xfs", .align = PTE_SIZE, .place = INSIDE,
 };
 
 FIXTURE_VARIANT_ADD(fsdax, xfs_pte_outside) {
-	.fs = "xfs", .unit = PTE_UNIT, .place = OUTSIDE,
+	.fs = "xfs", .align = PTE_SIZE, .place = OUTSIDE,
 };
 
 FIXTURE_VARIANT_ADD(fsdax, xfs_pte_straddling) {
-	.fs = "xfs", .unit = PTE_UNIT, .place = STRADDLING,
+	.fs = "xfs", .align = PTE_SIZE, .place = STRADDLING,
 };
 
 FIXTURE_VARIANT_ADD(fsdax, xfs_pmd_inside) {
-	.fs = "xfs", .unit = PMD_UNIT, .place = INSIDE,
+	.fs = "xfs", .align = PMD_SIZE, .place = INSIDE,
 };
 
 FIXTURE_VARIANT_ADD(fsdax, xfs_pmd_outside) {
-	.fs = "xfs", .unit = PMD_UNIT, .place = OUTSIDE,
+	.fs = "xfs", .align = PMD_SIZE, .place = OUTSIDE,
 };
 
 FIXTURE_VARIANT_ADD(fsdax, xfs_pmd_straddling) {
-	.fs = "xfs", .unit = PMD_UNIT, .place = STRADDLING,
+	.fs = "xfs", .align = PMD_SIZE, .place = STRADDLING,
 };
 
 FIXTURE_VARIANT_ADD(fsdax, xfs_reflink_pte_inside) {
-	.fs = "xfs_reflink", .unit = PTE_UNIT, .place = INSIDE,
+	.fs = "xfs_reflink", .align = PTE_SIZE, .place = INSIDE,
 };
 
 FIXTURE_VARIANT_ADD(fsdax, xfs_reflink_pte_outside) {
-	.fs = "xfs_reflink", .unit = PTE_UNIT, .place = OUTSIDE,
+	.fs = "xfs_reflink", .align = PTE_SIZE, .place = OUTSIDE,
 };
 
 FIXTURE_VARIANT_ADD(fsdax, xfs_reflink_pte_straddling) {
-	.fs = "xfs_reflink", .unit = PTE_UNIT, .place = STRADDLING,
+	.fs = "xfs_reflink", .align = PTE_SIZE, .place = STRADDLING,
 };
 
 FIXTURE_VARIANT_ADD(fsdax, xfs_reflink_pmd_inside) {
-	.fs = "xfs_reflink", .unit = PMD_UNIT, .place = INSIDE,
+	.fs = "xfs_reflink", .align = PMD_SIZE, .place = INSIDE,
 };
 
 FIXTURE_VARIANT_ADD(fsdax, xfs_reflink_pmd_outside) {
-	.fs = "xfs_reflink", .unit = PMD_UNIT, .place = OUTSIDE,
+	.fs = "xfs_reflink", .align = PMD_SIZE, .place = OUTSIDE,
 };
 
 FIXTURE_VARIANT_ADD(fsdax, xfs_reflink_pmd_straddling) {
-	.fs = "xfs_reflink", .unit = PMD_UNIT, .place = STRADDLING,
+	.fs = "xfs_reflink", .align = PMD_SIZE, .place = STRADDLING,
 };
 
 FIXTURE_SETUP(fsdax)
 {
-	set_up(_metadata, &self->scene, variant->fs, variant->unit);
+	set_up(_metadata, &self->scene, variant->fs, variant->align);
 }
 
 FIXTURE_TEARDOWN(fsdax)
@@ -248,14 +248,16 @@ TEST_F_TIMEOUT(fsdax, insert_range, TIMEOUT)
 	play(_metadata, &self->scene, &op_insert_range, variant->place);
 }
 
-TEST_F_TIMEOUT(fsdax, clone_over, TIMEOUT)
+TEST_F_TIMEOUT(fsdax, reflink_over_from_lower, TIMEOUT)
 {
-	play(_metadata, &self->scene, &op_clone_over, variant->place);
+	play(_metadata, &self->scene, &op_reflink_over_from_lower,
+	     variant->place);
 }
 
-TEST_F_TIMEOUT(fsdax, clone_over_younger, TIMEOUT)
+TEST_F_TIMEOUT(fsdax, reflink_over_from_higher, TIMEOUT)
 {
-	play(_metadata, &self->scene, &op_clone_over_younger, variant->place);
+	play(_metadata, &self->scene, &op_reflink_over_from_higher,
+	     variant->place);
 }
 
 TEST_F_TIMEOUT(fsdax, dedupe_over, TIMEOUT)
@@ -286,40 +288,40 @@ FIXTURE(fsdax_unmapped) {
 
 FIXTURE_VARIANT(fsdax_unmapped) {
 	const char *fs;
-	size_t unit;
+	size_t align;
 };
 
 FIXTURE_VARIANT_ADD(fsdax_unmapped, ext2_pte) {
-	.fs = "ext2", .unit = PTE_UNIT,
+	.fs = "ext2", .align = PTE_SIZE,
 };
 
 FIXTURE_VARIANT_ADD(fsdax_unmapped, ext4_pte) {
-	.fs = "ext4", .unit = PTE_UNIT,
+	.fs = "ext4", .align = PTE_SIZE,
 };
 
 FIXTURE_VARIANT_ADD(fsdax_unmapped, ext4_pmd) {
-	.fs = "ext4", .unit = PMD_UNIT,
+	.fs = "ext4", .align = PMD_SIZE,
 };
 
 FIXTURE_VARIANT_ADD(fsdax_unmapped, xfs_pte) {
-	.fs = "xfs", .unit = PTE_UNIT,
+	.fs = "xfs", .align = PTE_SIZE,
 };
 
 FIXTURE_VARIANT_ADD(fsdax_unmapped, xfs_pmd) {
-	.fs = "xfs", .unit = PMD_UNIT,
+	.fs = "xfs", .align = PMD_SIZE,
 };
 
 FIXTURE_VARIANT_ADD(fsdax_unmapped, xfs_reflink_pte) {
-	.fs = "xfs_reflink", .unit = PTE_UNIT,
+	.fs = "xfs_reflink", .align = PTE_SIZE,
 };
 
 FIXTURE_VARIANT_ADD(fsdax_unmapped, xfs_reflink_pmd) {
-	.fs = "xfs_reflink", .unit = PMD_UNIT,
+	.fs = "xfs_reflink", .align = PMD_SIZE,
 };
 
 FIXTURE_SETUP(fsdax_unmapped)
 {
-	set_up(_metadata, &self->scene, variant->fs, variant->unit);
+	set_up(_metadata, &self->scene, variant->fs, variant->align);
 }
 
 FIXTURE_TEARDOWN(fsdax_unmapped)
@@ -360,14 +362,14 @@ TEST_F_TIMEOUT(fsdax_unmapped, insert_range, TIMEOUT)
 	play_unmapped(_metadata, &self->scene, &op_insert_range);
 }
 
-TEST_F_TIMEOUT(fsdax_unmapped, clone_over, TIMEOUT)
+TEST_F_TIMEOUT(fsdax_unmapped, reflink_over_from_lower, TIMEOUT)
 {
-	play_unmapped(_metadata, &self->scene, &op_clone_over);
+	play_unmapped(_metadata, &self->scene, &op_reflink_over_from_lower);
 }
 
-TEST_F_TIMEOUT(fsdax_unmapped, clone_over_younger, TIMEOUT)
+TEST_F_TIMEOUT(fsdax_unmapped, reflink_over_from_higher, TIMEOUT)
 {
-	play_unmapped(_metadata, &self->scene, &op_clone_over_younger);
+	play_unmapped(_metadata, &self->scene, &op_reflink_over_from_higher);
 }
 
 TEST_F_TIMEOUT(fsdax_unmapped, dedupe_over, TIMEOUT)
@@ -383,40 +385,40 @@ FIXTURE(fsdax_wait) {
 
 FIXTURE_VARIANT(fsdax_wait) {
 	const char *fs;
-	size_t unit;
+	size_t align;
 };
 
 FIXTURE_VARIANT_ADD(fsdax_wait, ext2_pte) {
-	.fs = "ext2", .unit = PTE_UNIT,
+	.fs = "ext2", .align = PTE_SIZE,
 };
 
 FIXTURE_VARIANT_ADD(fsdax_wait, ext4_pte) {
-	.fs = "ext4", .unit = PTE_UNIT,
+	.fs = "ext4", .align = PTE_SIZE,
 };
 
 FIXTURE_VARIANT_ADD(fsdax_wait, ext4_pmd) {
-	.fs = "ext4", .unit = PMD_UNIT,
+	.fs = "ext4", .align = PMD_SIZE,
 };
 
 FIXTURE_VARIANT_ADD(fsdax_wait, xfs_pte) {
-	.fs = "xfs", .unit = PTE_UNIT,
+	.fs = "xfs", .align = PTE_SIZE,
 };
 
 FIXTURE_VARIANT_ADD(fsdax_wait, xfs_pmd) {
-	.fs = "xfs", .unit = PMD_UNIT,
+	.fs = "xfs", .align = PMD_SIZE,
 };
 
 FIXTURE_VARIANT_ADD(fsdax_wait, xfs_reflink_pte) {
-	.fs = "xfs_reflink", .unit = PTE_UNIT,
+	.fs = "xfs_reflink", .align = PTE_SIZE,
 };
 
 FIXTURE_VARIANT_ADD(fsdax_wait, xfs_reflink_pmd) {
-	.fs = "xfs_reflink", .unit = PMD_UNIT,
+	.fs = "xfs_reflink", .align = PMD_SIZE,
 };
 
 FIXTURE_SETUP(fsdax_wait)
 {
-	set_up(_metadata, &self->scene, variant->fs, variant->unit);
+	set_up(_metadata, &self->scene, variant->fs, variant->align);
 }
 
 FIXTURE_TEARDOWN(fsdax_wait)

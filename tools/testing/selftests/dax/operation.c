@@ -56,7 +56,7 @@ static int unlink_close_perform(struct scene *s)
 
 static int rename_over_perform(struct scene *s)
 {
-	return syscall(SYS_renameat2, AT_FDCWD, s->older.path,
+	return syscall(SYS_renameat2, AT_FDCWD, s->lower.path,
 		       AT_FDCWD, s->victim.path, 0) ? errno : 0;
 }
 
@@ -65,7 +65,7 @@ static int unmount_perform(struct scene *s)
 	return syscall(SYS_umount2, provider_dir(s->fs), 0) ? errno : 0;
 }
 
-static int clone_from(struct scene *s, struct dax_file *source)
+static int reflink_from(struct scene *s, struct dax_file *source)
 {
 	struct file_clone_range range = {
 		.src_fd = source->fd,
@@ -77,14 +77,14 @@ static int clone_from(struct scene *s, struct dax_file *source)
 		errno : 0;
 }
 
-static int clone_over_perform(struct scene *s)
+static int reflink_from_lower_perform(struct scene *s)
 {
-	return clone_from(s, &s->older);
+	return reflink_from(s, &s->lower);
 }
 
-static int clone_over_younger_perform(struct scene *s)
+static int reflink_from_higher_perform(struct scene *s)
 {
-	return clone_from(s, &s->younger);
+	return reflink_from(s, &s->higher);
 }
 
 static int dedupe_over_perform(struct scene *s)
@@ -97,7 +97,7 @@ static int dedupe_over_perform(struct scene *s)
 	range->dest_count = 1;
 	range->info[0].dest_fd = s->victim.fd;
 	range->info[0].dest_offset = s->from;
-	if (syscall(SYS_ioctl, s->older.fd, FIDEDUPERANGE, range))
+	if (syscall(SYS_ioctl, s->lower.fd, FIDEDUPERANGE, range))
 		return errno;
 	if (range->info[0].status < 0)
 		return -range->info[0].status;
@@ -109,7 +109,7 @@ static int dedupe_over_perform(struct scene *s)
 static int victim_pin_and_unlink(struct scene *s)
 {
 	s->victim.fd = open(s->victim.path, O_RDWR);
-	if (s->victim.fd < 0 || file_map(&s->victim, s->unit) < 0 ||
+	if (s->victim.fd < 0 || file_map(&s->victim, s->align) < 0 ||
 	    pin_open(&s->pin) ||
 	    pin_page(&s->pin, s->victim.map, s->victim.fill) ||
 	    unlink(s->victim.path))
@@ -131,26 +131,25 @@ static int create_perform(struct scene *s)
 {
 	char path[PATH_MAX];
 
-	snprintf(path, sizeof(path), "%s/younger", provider_dir(s->fs));
+	snprintf(path, sizeof(path), "%s/created", provider_dir(s->fs));
 	return syscall(SYS_openat, AT_FDCWD, path, O_CREAT | O_RDWR, 0600) < 0 ?
 		errno : 0;
 }
 
-static int older_write(struct scene *s)
+static int lower_write(struct scene *s)
 {
-	return file_write(&s->older, s->len);
+	return file_write(&s->lower, s->len);
 }
 
-static int younger_write(struct scene *s)
+static int higher_write(struct scene *s)
 {
-	return file_create(&s->younger, provider_dir(s->fs), "younger", s->len,
-			   s->older.fill);
+	return file_write(&s->higher, s->len);
 }
 
-static int older_write_same(struct scene *s)
+static int lower_write_same(struct scene *s)
 {
-	s->older.fill = s->victim.fill;
-	return file_write(&s->older, s->len);
+	s->lower.fill = s->victim.fill;
+	return file_write(&s->lower, s->len);
 }
 
 static int unmount_prepare(struct scene *s)
@@ -200,21 +199,20 @@ const struct operation op_unmount = {
 	.perform = unmount_perform,
 };
 
-const struct operation op_clone_over = {
-	.name = "clone over", .scope = SCOPE_RANGE, .syscall = SYS_ioctl,
-	.prepare = older_write, .perform = clone_over_perform,
+const struct operation op_reflink_over_from_lower = {
+	.name = "reflink over", .scope = SCOPE_RANGE, .syscall = SYS_ioctl,
+	.prepare = lower_write, .perform = reflink_from_lower_perform,
 };
 
-/* Two inodes are locked in the order of their numbers: have it the other way. */
-const struct operation op_clone_over_younger = {
-	.name = "clone over from a younger file", .scope = SCOPE_RANGE,
-	.syscall = SYS_ioctl, .prepare = younger_write,
-	.perform = clone_over_younger_perform,
+const struct operation op_reflink_over_from_higher = {
+	.name = "reflink over from a higher inode", .scope = SCOPE_RANGE,
+	.syscall = SYS_ioctl, .prepare = higher_write,
+	.perform = reflink_from_higher_perform,
 };
 
 const struct operation op_dedupe_over = {
 	.name = "dedupe over", .scope = SCOPE_RANGE, .syscall = SYS_ioctl,
-	.prepare = older_write_same, .perform = dedupe_over_perform,
+	.prepare = lower_write_same, .perform = dedupe_over_perform,
 };
 
 const struct operation op_create = {

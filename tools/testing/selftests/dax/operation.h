@@ -34,11 +34,12 @@ struct operation {
 	int (*perform)(struct scene *s);	/* in a process of its own */
 };
 
-extern const struct operation op_truncate, op_punch_hole, op_collapse_range,
-			      op_insert_range, op_open_trunc, op_unlink_close,
-			      op_rename_over, op_unmount, op_clone_over,
-			      op_clone_over_younger, op_dedupe_over,
-			      op_create, op_exit_with_pin, op_close_with_pin;
+extern const struct operation op_truncate, op_open_trunc;
+extern const struct operation op_punch_hole, op_collapse_range, op_insert_range;
+extern const struct operation op_unlink_close, op_rename_over, op_unmount;
+extern const struct operation op_reflink_over_from_lower;
+extern const struct operation op_reflink_over_from_higher, op_dedupe_over;
+extern const struct operation op_create, op_exit_with_pin, op_close_with_pin;
 
 /* An operation under way. */
 struct run {
@@ -51,20 +52,22 @@ struct run {
 
 /*
  * The victim is operated on, the neighbour is another file of the filesystem,
- * the intruder takes the blocks that the victim loses.
+ * the intruder takes the blocks that the victim loses. The other two replace
+ * the victim or parts of it; they have inode numbers below and above its own.
  */
 struct scene {
 	const struct provider *fs;
-	size_t unit;	/* what one page table entry is to map */
+	size_t align;	/* what one page table entry is to map */
+	size_t unit;	/* of the file, in terms of operations */
 	enum place place;
 	off_t from, len;
-	struct dax_file victim, neighbour, intruder, older, younger;
+	struct dax_file victim, neighbour, intruder, lower, higher;
 	struct pin pin;
 	struct run run;
 };
 
 /* Build the files of a scene on @fs, which is up. 0 or -errno. */
-int scene_build(struct scene *s, const struct provider *fs, size_t unit);
+int scene_build(struct scene *s, const struct provider *fs, size_t align);
 void scene_clear(struct scene *s);
 void scene_close(struct scene *s);	/* its files, and their mappings */
 

@@ -7,27 +7,37 @@
 #include <unistd.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/uio.h>
 
 #include "pin.h"
 
 #define CHUNK (1024 * 1024UL)
+#define STEP_MIN 4096
 
 static char chunk[CHUNK];
 
-/* Append the file's byte up to @size. Bytes in the file by then, or -errno. */
+/*
+ * Write the file's byte up to @size. Bytes in the file by then, or -errno. A
+ * filesystem may find too little room for a long write, and enough for a short.
+ */
 static ssize_t file_extend(struct dax_file *f, size_t size)
 {
-	size_t done = 0;
+	size_t done = 0, step = CHUNK;
 	ssize_t n;
 
 	memset(chunk, f->fill, sizeof(chunk));
 	while (done < size) {
-		n = size - done < CHUNK ? size - done : CHUNK;
+		n = size - done < step ? size - done : step;
 		n = pwrite(f->fd, chunk, n, done);
-		if (n < 0)
-			return errno == ENOSPC && done ? (ssize_t)done : -errno;
-		done += n;
+		if (n >= 0)
+			done += n;
+		else if (errno != ENOSPC)
+			return -errno;
+		else if (step > STEP_MIN)
+			step /= 2;
+		else
+			return done;
 	}
 	return done;
 }
@@ -51,11 +61,14 @@ int file_write(struct dax_file *f, size_t size)
 int file_create(struct dax_file *f, const char *dir, const char *name,
 		size_t size, char fill)
 {
+	struct stat st;
+
 	f->fill = fill;
 	snprintf(f->path, sizeof(f->path), "%s/%s", dir, name);
 	f->fd = open(f->path, O_CREAT | O_TRUNC | O_RDWR | O_CLOEXEC, 0600);
-	if (f->fd < 0)
+	if (f->fd < 0 || fstat(f->fd, &st))
 		return -errno;
+	f->ino = st.st_ino;
 	return size ? file_write(f, size) : 0;
 }
 
@@ -127,7 +140,7 @@ int file_fill_and_empty(struct dax_file *f)
 	if (syncfs(f->fd))
 		return -errno;
 	done = file_extend(f, SIZE_MAX);
-	if (done < 0 && done != -ENOSPC)
+	if (done < 0)
 		return done;
 	return ftruncate(f->fd, 0) ? -errno : 0;
 }

@@ -14,6 +14,7 @@
 struct dax_file {
 	char path[PATH_MAX];
 	int fd;
+	ino_t ino;
 	size_t size;
 	char fill;
 	char *map;

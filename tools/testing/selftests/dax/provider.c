@@ -8,11 +8,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/wait.h>
 #include <linux/stat.h>
+#include <linux/types.h>
 
 #include "../kselftest.h"
 #include "provider.h"
@@ -29,6 +31,9 @@
  * that was freed.
  */
 #define ROOM_LEFT (40UL << 20)
+
+/* For the driver of a new device to be loaded. */
+#define DEVICE_WAIT_MS 10000
 
 static const struct provider providers[] = {
 	{
@@ -131,8 +136,12 @@ bool provider_mounted(const struct provider *fs)
 	return mounts_sift(provider_dir(fs));
 }
 
-/* ext4 keeps some clusters for itself; a test wants to write to all of them. */
-static void reserve_nothing(const char *device)
+/*
+ * A test wants to write to every free block, but ext4 and XFS keep some for
+ * themselves, until they are told not to. What they still keep then does not
+ * make a test wrong, it only makes it less likely to see blocks reused.
+ */
+static void ext4_reserve_nothing(const char *device)
 {
 	char path[PATH_MAX], real[PATH_MAX];
 	int fd;
@@ -149,6 +158,26 @@ static void reserve_nothing(const char *device)
 	close(fd);
 }
 
+/* As in xfs_fs.h, which distributions ship apart from the kernel's headers. */
+struct xfs_fsop_resblks {
+	__u64 resblks;
+	__u64 resblks_avail;
+};
+
+#define XFS_IOC_SET_RESBLKS _IOWR('X', 114, struct xfs_fsop_resblks)
+
+static void xfs_reserve_nothing(const char *dir)
+{
+	struct xfs_fsop_resblks nothing = { 0 };
+	int fd = open(dir, O_RDONLY | O_DIRECTORY);
+
+	if (fd < 0)
+		return;
+	if (ioctl(fd, XFS_IOC_SET_RESBLKS, &nothing))
+		perror("XFS_IOC_SET_RESBLKS");
+	close(fd);
+}
+
 int provider_mount(const struct provider *fs)
 {
 	const char *dir = provider_dir(fs);
@@ -157,7 +186,10 @@ int provider_mount(const struct provider *fs)
 		return -errno;
 	if (mount(getenv("DAX_DEV"), dir, fs->fstype, 0, fs->options))
 		return -errno;
-	reserve_nothing(getenv("DAX_DEV"));
+	if (!strcmp(fs->fstype, "ext4"))
+		ext4_reserve_nothing(getenv("DAX_DEV"));
+	if (!strcmp(fs->fstype, "xfs"))
+		xfs_reserve_nothing(dir);
 	return 0;
 }
 
@@ -248,6 +280,16 @@ static size_t sysfs_number(const char *device, const char *attribute)
 	return number;
 }
 
+/* The node is there before the driver is. */
+static bool openable(const char *path)
+{
+	int fd = open(path, O_RDWR | O_CLOEXEC);
+
+	if (fd >= 0)
+		close(fd);
+	return fd >= 0;
+}
+
 /* A device of this alignment that has at least one mapping's worth of memory. */
 static bool devdax_find(size_t align, char *path, size_t len)
 {
@@ -262,7 +304,7 @@ static bool devdax_find(size_t align, char *path, size_t len)
 		    sysfs_number(d->d_name, "size") < align)
 			continue;
 		snprintf(path, len, "/dev/%s", d->d_name);
-		found = !access(path, R_OK | W_OK);
+		found = openable(path);
 	}
 	closedir(devices);
 	return found;
@@ -286,7 +328,10 @@ enum provision devdax_up(size_t align, char *path, size_t len, char *why)
 		return say(LACKING, why, "tool not found", argv[0]);
 	if (status)
 		return say(LACKING, why, "ndctl refuses this alignment", size);
-	if (!devdax_find(align, path, len))
-		return say(BROKEN, why, "namespace without device", namespace);
-	return PROVIDED;
+	for (int i = 0; i < DEVICE_WAIT_MS / 100; i++) {
+		if (devdax_find(align, path, len))
+			return PROVIDED;
+		usleep(100 * 1000);
+	}
+	return say(BROKEN, why, "namespace without device", namespace);
 }

@@ -17,12 +17,38 @@ static size_t page_size(void)
 }
 
 /*
- * Four units of which the operation covers the second and third; with huge
- * mappings and pages that straddle its start, it starts in the middle of one.
+ * Four units of which the operation covers the second and third; when pages
+ * straddle its start, it starts in the middle of one, and of a huge mapping.
+ * They are not too small, as a filesystem keeps its last few blocks unused.
  */
 #define UNITS 4
+#define UNIT_MIN (256 * 1024UL)
 
-int scene_build(struct scene *s, const struct provider *fs, size_t unit)
+/*
+ * Three empty files, told apart by the order of their inode numbers: that is
+ * the order in which two of them are locked.
+ */
+static int numbered_create(struct scene *s, const char *dir)
+{
+	struct dax_file *files[] = { &s->lower, &s->victim, &s->higher }, swap;
+	static const char * const names[] = { "one", "two", "three" };
+	int error = 0;
+
+	for (int i = 0; i < 3 && !error; i++) {
+		error = file_create(files[i], dir, names[i], 0, 0);
+		for (int j = i; j && files[j]->ino < files[j - 1]->ino; j--) {
+			swap = *files[j];
+			*files[j] = *files[j - 1];
+			*files[j - 1] = swap;
+		}
+	}
+	s->lower.fill = SOURCE;
+	s->victim.fill = VICTIM;
+	s->higher.fill = SOURCE;
+	return error;
+}
+
+int scene_build(struct scene *s, const struct provider *fs, size_t align)
 {
 	static const struct dax_file none = DAX_FILE_NONE;
 	static const struct pin no_pin = PIN_NONE;
@@ -30,19 +56,19 @@ int scene_build(struct scene *s, const struct provider *fs, size_t unit)
 	int error;
 
 	s->fs = fs;
-	s->unit = unit;
+	s->align = align;
+	s->unit = align > UNIT_MIN ? align : UNIT_MIN;
 	s->pin = no_pin;
 	s->run = (struct run){ .pidfd = -1, .done = true };
 	s->victim = none;
 	s->neighbour = none;
 	s->intruder = none;
-	s->older = none;
-	s->younger = none;
+	s->lower = none;
+	s->higher = none;
 
-	error = file_create(&s->older, dir, "older", 0, SOURCE);
+	error = numbered_create(s, dir);
 	if (!error)
-		error = file_create(&s->victim, dir, "victim", UNITS * unit,
-				    VICTIM);
+		error = file_write(&s->victim, UNITS * s->unit);
 	if (!error)
 		error = file_create(&s->neighbour, dir, "neighbour",
 				    page_size(), NEIGHBOUR);
@@ -54,7 +80,7 @@ int scene_build(struct scene *s, const struct provider *fs, size_t unit)
 static void files_remove(const struct provider *fs)
 {
 	static const char * const names[] = {
-		"older", "victim", "neighbour", "intruder", "younger",
+		"one", "two", "three", "neighbour", "intruder", "created",
 	};
 	char path[PATH_MAX + 16];
 
@@ -70,8 +96,8 @@ void scene_close(struct scene *s)
 	file_close(&s->victim);
 	file_close(&s->neighbour);
 	file_close(&s->intruder);
-	file_close(&s->older);
-	file_close(&s->younger);
+	file_close(&s->lower);
+	file_close(&s->higher);
 }
 
 void scene_clear(struct scene *s)
@@ -89,7 +115,7 @@ void scene_clear(struct scene *s)
 
 long scene_map(struct scene *s)
 {
-	return file_map(&s->victim, s->unit);
+	return file_map(&s->victim, s->align);
 }
 
 bool scene_mapped_huge(const struct scene *s, long faults)
@@ -122,7 +148,7 @@ int scene_pin(struct scene *s, const struct operation *op, enum place place)
 
 	s->place = place;
 	s->from = s->unit;
-	if (place == STRADDLING && s->unit > (size_t)page)
+	if (place == STRADDLING)
 		s->from += s->unit / 2;
 	end = 3 * (off_t)s->unit;
 	s->len = end - s->from;
@@ -154,7 +180,7 @@ int scene_prepare(struct scene *s, const struct operation *op)
 {
 	if (op->evicts) {
 		file_close(&s->victim);
-		file_close(&s->older);
+		file_close(&s->lower);
 	}
 	return op->prepare ? op->prepare(s) : 0;
 }
