@@ -492,6 +492,24 @@ TEST_F_TIMEOUT(fsdax_wait, owner_is_killable, TIMEOUT)
 	EXPECT_TRUE(run_kill(&s->run));
 }
 
+/* Neither does who exits as the last one to have the filesystem mounted. */
+TEST_F_TIMEOUT(fsdax_wait, owner_exits_with_mount, TIMEOUT)
+{
+	ASSERT_EQ(0, scene_prepare(&self->scene, &op_exit_with_mount));
+	ASSERT_EQ(0, run_start(&self->scene, &op_exit_with_mount));
+	EXPECT_EQ(0, run_finish(&self->scene.run));
+}
+
+TEST_F_TIMEOUT(fsdax_wait, owner_unmounts_is_killable, TIMEOUT)
+{
+	struct scene *s = &self->scene;
+	int seen;
+
+	ASSERT_TRUE(start(_metadata, s, &op_unmount_with_pin, &seen));
+	EXPECT_EQ(OP_WAITS, seen);
+	EXPECT_TRUE(run_kill(&s->run));
+}
+
 /* A pin must not make a directory wait in which a file was renamed over. */
 TEST_F_TIMEOUT(fsdax_wait, rename_over_leaves_directory, TIMEOUT)
 {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <stdio.h>
 #include <unistd.h>
 #include <linux/falloc.h>
@@ -106,14 +107,45 @@ static int dedupe_over_perform(struct scene *s)
 }
 
 /* The process that operates holds the pin itself, and the file mapped. */
-static int victim_pin_and_unlink(struct scene *s)
+static int victim_pin(struct scene *s)
 {
 	s->victim.fd = open(s->victim.path, O_RDWR);
 	if (s->victim.fd < 0 || file_map(&s->victim, s->align) < 0 ||
 	    pin_open(&s->pin) ||
-	    pin_page(&s->pin, s->victim.map, s->victim.fill) ||
-	    unlink(s->victim.path))
+	    pin_page(&s->pin, s->victim.map, s->victim.fill))
 		return errno;
+	return 0;
+}
+
+static int victim_pin_and_unlink(struct scene *s)
+{
+	int error = victim_pin(s);
+
+	if (error)
+		return error;
+	return unlink(s->victim.path) ? errno : 0;
+}
+
+static int unmount_with_pin_perform(struct scene *s)
+{
+	int error = victim_pin(s);
+
+	if (error)
+		return error;
+	file_close(&s->victim);
+	return unmount_perform(s);
+}
+
+/* Nobody else has the filesystem mounted, so to exit is to unmount it. */
+static int exit_with_mount_perform(struct scene *s)
+{
+	if (unshare(CLONE_NEWNS) ||
+	    mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
+	    provider_mount(s->fs))
+		return errno;
+	if (victim_pin(s))
+		return errno;
+	file_close(&s->victim);
 	return 0;
 }
 
@@ -156,6 +188,12 @@ static int unmount_prepare(struct scene *s)
 {
 	scene_close(s);
 	return 0;
+}
+
+static int exit_with_mount_prepare(struct scene *s)
+{
+	scene_close(s);
+	return umount2(provider_dir(s->fs), 0) ? -errno : 0;
 }
 
 const struct operation op_truncate = {
@@ -229,4 +267,16 @@ const struct operation op_close_with_pin = {
 	.name = "close with an own pin", .scope = SCOPE_FILE,
 	.syscall = SYS_close, .evicts = true,
 	.perform = close_with_pin_perform,
+};
+
+const struct operation op_unmount_with_pin = {
+	.name = "unmount with an own pin", .scope = SCOPE_FS,
+	.syscall = SYS_umount2, .evicts = true, .prepare = unmount_prepare,
+	.perform = unmount_with_pin_perform,
+};
+
+const struct operation op_exit_with_mount = {
+	.name = "exit with the mount and an own pin", .scope = SCOPE_FS,
+	.syscall = SYS_exit_group, .evicts = true,
+	.prepare = exit_with_mount_prepare, .perform = exit_with_mount_perform,
 };
