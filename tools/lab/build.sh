@@ -64,7 +64,7 @@ source_state()
 		gcc --version
 		git -C "$dir" rev-parse 'HEAD^{tree}'
 		git -C "$dir" diff HEAD
-		git -C "$dir" ls-files -zo -x '/.lab-*' |
+		git -C "$dir" ls-files -zo -x '/.lab-*' -x '/.check-*' |
 			(cd "$dir" && xargs -0r sha256sum)
 	} | sha256sum
 }
