@@ -115,10 +115,54 @@ check_variant()
 	[ ${#places[@]} = 0 ] || compare_said cc base "${COMMITS[-1]}" "${places[@]}"
 }
 
+# check_arch VARIANT: entries compile for it; that their encoding has room for
+# every pfn is asserted there.
+check_arch()
+{
+	local config
+	local -a COMPLAINING=()
+	check_out "${COMMITS[-1]}"
+	configure_variant "$1" >"$CHECK/make.log" 2>&1 ||
+		{ tail -n 20 "$CHECK/make.log"; return 1; }
+	for config in DAX ZONE_DEVICE; do
+		grep -qx "CONFIG_$config=y" "$(objdir "$1")/.config" ||
+			{ echo "has no CONFIG_$config"; return 1; }
+	done
+	: >"$CHECK/broken"
+	said cc "${COMMITS[-1]}" "$CHECK/after" "$1 drivers/dax/mapping.c" || return 1
+	cat "$CHECK/broken" "$CHECK/after" >"$CHECK/new"
+	[ ! -s "$CHECK/new" ] || { cat "$CHECK/new"; return "$CHECK_FOUND"; }
+}
+
+# --- the DAX core, without a warning, whoever wrote the line ------------------
+check_clean()
+{
+	local file
+	local -a places=() COMPLAINING=()
+	check_out "${COMMITS[-1]}"
+	for file in $(check_git ls-files 'drivers/dax/*.c' fs/dax.c); do
+		builder "$file" || return 1
+		[ "$BUILDER" != - ] || { echo "$file: no configuration builds it"; return 1; }
+		places+=("$BUILDER $file")
+	done
+	remark "${#places[@]} objects"
+	: >"$CHECK/broken"
+	said cc "${COMMITS[-1]}" "$CHECK/after.cc" "${places[@]}" || return 1
+	said sparse "${COMMITS[-1]}" "$CHECK/after.sparse" "${places[@]}" || return 1
+	mapfile -t places < <(check_git ls-files 'drivers/dax/*.[ch]' fs/dax.c 'include/linux/dax*.h')
+	doc_warnings "${COMMITS[-1]}" "$CHECK/doc" "${places[@]}" | warning_lines >"$CHECK/after.doc"
+	cat "$CHECK/broken" "$CHECK"/after.{cc,sparse,doc} >"$CHECK/new"
+	[ ! -s "$CHECK/new" ] || { cat "$CHECK/new"; return "$CHECK_FOUND"; }
+}
+
 check_series()
 {
-	local key
+	local key arch
 	key=$(check_git rev-parse 'base^{tree}' "${COMMITS[-1]}^{tree}" | tr '\n' ' ')
+	check_one series DAX-clean "$key" check_clean
+	for arch in arm64 powerpc riscv; do
+		check_one series "$arch" "$key" check_arch "$arch"
+	done
 	check_one series no-DAX "$key" check_variant nodax
 	check_one series no-FS_DAX "$key" check_variant nofsdax
 	check_one series no-MMU "$key" check_variant nommu

@@ -1,0 +1,1437 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The entries that track the pages of DAX files in i_pages
+ * Copyright (c) 2013-2014 Intel Corporation
+ * Author: Matthew Wilcox <matthew.r.wilcox@intel.com>
+ * Author: Ross Zwisler <ross.zwisler@linux.intel.com>
+ */
+
+#include <linux/dax.h>
+#include <linux/dax-mapping.h>
+#include <linux/fs.h>
+#include <linux/hash.h>
+#include <linux/huge_mm.h>
+#include <linux/mm.h>
+#include <linux/pagemap.h>
+#include <linux/pfn_t.h>
+#include <linux/rmap.h>
+#include <linux/sched.h>
+#include <linux/spinlock.h>
+#include <linux/wait_bit.h>
+#include <linux/writeback.h>
+#include <linux/xarray.h>
+
+#define CREATE_TRACE_POINTS
+#include <trace/events/fs_dax.h>
+
+/* We choose 4096 entries - same as per-zone page wait tables */
+#define DAX_WAIT_TABLE_BITS 12
+#define DAX_WAIT_TABLE_ENTRIES BIT(DAX_WAIT_TABLE_BITS)
+
+static wait_queue_head_t wait_table[DAX_WAIT_TABLE_ENTRIES];
+
+#define DAX_ASSOCIATION_LOCK_BITS 6
+
+static spinlock_t association_locks[1 << DAX_ASSOCIATION_LOCK_BITS];
+
+static int __init init_dax_wait_table(void)
+{
+	int i;
+
+	for (i = 0; i < DAX_WAIT_TABLE_ENTRIES; i++)
+		init_waitqueue_head(wait_table + i);
+	for (i = 0; i < ARRAY_SIZE(association_locks); i++)
+		spin_lock_init(association_locks + i);
+	return 0;
+}
+fs_initcall(init_dax_wait_table);
+
+/*
+ * DAX pagecache entries use XArray value entries so they can't be mistaken
+ * for pages.  We use one bit for locking, two bits for the entry size (PMD or
+ * PUD) and two more to tell us if the entry is a zero page or an empty entry
+ * that is just used for locking.  In total five special bits.
+ *
+ * If neither size bit is set the entry has size PAGE_SIZE, and if the ZERO_PAGE
+ * and EMPTY bits aren't set the entry is a normal DAX entry with a filesystem
+ * block allocation.
+ */
+#define DAX_SHIFT	(5)
+#define DAX_LOCKED	BIT(0)
+#define DAX_PMD		BIT(1)
+#define DAX_PUD		BIT(2)
+#define DAX_ZERO_PAGE	BIT(3)
+#define DAX_EMPTY	BIT(4)
+
+/*
+ * What these leave of a value must hold the pfn of any page. All pages that
+ * entries have are ZONE_DEVICE pages, for want of which a 32-bit kernel with
+ * larger physical addresses can have DAX devices, but no such entries.
+ */
+#ifdef CONFIG_ZONE_DEVICE
+#ifndef MAX_POSSIBLE_PHYSMEM_BITS
+#define MAX_POSSIBLE_PHYSMEM_BITS MAX_PHYSMEM_BITS
+#endif
+static_assert(BITS_PER_XA_VALUE - DAX_SHIFT >=
+	      MAX_POSSIBLE_PHYSMEM_BITS - PAGE_SHIFT);
+#endif
+
+static unsigned long dax_to_pfn(void *entry)
+{
+	return xa_to_value(entry) >> DAX_SHIFT;
+}
+
+static void *dax_encode_entry(unsigned long pfn, unsigned int order,
+			      unsigned long flags)
+{
+	if (order == PMD_ORDER)
+		flags |= DAX_PMD;
+	else if (order == PUD_ORDER)
+		flags |= DAX_PUD;
+	else
+		WARN_ON_ONCE(order);
+	return xa_mk_value(flags | pfn << DAX_SHIFT);
+}
+
+/**
+ * dax_make_entry - encode an entry that has pages
+ * @pfn: pfn of the first page, aligned to @order
+ * @order: order of the entry: 0, PMD_ORDER or PUD_ORDER
+ *
+ * Context: Any.
+ * Return: The entry, not locked.
+ */
+void *dax_make_entry(unsigned long pfn, unsigned int order)
+{
+	return dax_encode_entry(pfn, order, 0);
+}
+
+/**
+ * dax_make_zero_entry - encode an entry of a hole that is mapped for reading
+ * @pfn: pfn of the first zero page; the entry does not own it
+ * @order: order of the entry, 0 or PMD_ORDER
+ *
+ * Context: Any.
+ * Return: The entry, not locked.
+ */
+void *dax_make_zero_entry(unsigned long pfn, unsigned int order)
+{
+	return dax_encode_entry(pfn, order, DAX_ZERO_PAGE);
+}
+
+static void *dax_make_empty_entry(unsigned int order)
+{
+	return dax_encode_entry(0, order, DAX_EMPTY);
+}
+
+static bool dax_is_locked(void *entry)
+{
+	return xa_to_value(entry) & DAX_LOCKED;
+}
+
+static unsigned int dax_entry_order(void *entry)
+{
+	if (xa_to_value(entry) & DAX_PMD)
+		return PMD_ORDER;
+	if (xa_to_value(entry) & DAX_PUD)
+		return PUD_ORDER;
+	return 0;
+}
+
+static unsigned long dax_entry_nr_pages(void *entry)
+{
+	return 1UL << dax_entry_order(entry);
+}
+
+/* The first index of @entry, of which @index is one. */
+static pgoff_t dax_entry_start(void *entry, pgoff_t index)
+{
+	return index & ~(dax_entry_nr_pages(entry) - 1);
+}
+
+static int dax_is_zero_entry(void *entry)
+{
+	return xa_to_value(entry) & DAX_ZERO_PAGE;
+}
+
+static int dax_is_empty_entry(void *entry)
+{
+	return xa_to_value(entry) & DAX_EMPTY;
+}
+
+static bool dax_has_pages(void *entry)
+{
+	return !dax_is_zero_entry(entry) && !dax_is_empty_entry(entry);
+}
+
+/*
+ * true if the entry that was found is of a smaller order than the entry
+ * we were looking for
+ */
+static bool dax_is_conflict(void *entry)
+{
+	return entry == XA_RETRY_ENTRY;
+}
+
+/*
+ * An error instead of an entry is a VM_FAULT code, kept in an internal entry:
+ * the ERR_PTR() values overlap with value entries.
+ */
+static void *dax_fault_to_entry(vm_fault_t fault)
+{
+	return xa_mk_internal((__force unsigned long)fault);
+}
+
+/*
+ * DAX page cache entry locking
+ */
+struct exceptional_entry_key {
+	struct xarray *xa;
+	pgoff_t entry_start;
+};
+
+struct wait_exceptional_entry_queue {
+	wait_queue_entry_t wait;
+	struct exceptional_entry_key key;
+};
+
+/**
+ * enum dax_wake_mode: waitqueue wakeup behaviour
+ * @WAKE_ALL: wake all waiters in the waitqueue
+ * @WAKE_NEXT: wake only the first waiter in the waitqueue
+ */
+enum dax_wake_mode {
+	WAKE_ALL,
+	WAKE_NEXT,
+};
+
+static wait_queue_head_t *
+dax_entry_waitqueue(struct xa_state *xas, void *entry,
+		    struct exceptional_entry_key *key)
+{
+	unsigned long hash;
+	unsigned long index;
+
+	/* All offsets in the range of an entry map to the same bit lock. */
+	index = dax_entry_start(entry, xas->xa_index);
+	key->xa = xas->xa;
+	key->entry_start = index;
+
+	hash = hash_long((unsigned long)xas->xa ^ index, DAX_WAIT_TABLE_BITS);
+	return wait_table + hash;
+}
+
+static int wake_exceptional_entry_func(wait_queue_entry_t *wait,
+				       unsigned int mode, int sync, void *keyp)
+{
+	struct exceptional_entry_key *key = keyp;
+	struct wait_exceptional_entry_queue *ewait =
+		container_of(wait, struct wait_exceptional_entry_queue, wait);
+
+	if (key->xa != ewait->key.xa ||
+	    key->entry_start != ewait->key.entry_start)
+		return 0;
+	return autoremove_wake_function(wait, mode, sync, NULL);
+}
+
+/*
+ * @entry may no longer be the entry at the index in the mapping.
+ * The important information it's conveying is the order that the entry at
+ * this index used to have.
+ */
+static void dax_wake_entry(struct xa_state *xas, void *entry,
+			   enum dax_wake_mode mode)
+{
+	struct exceptional_entry_key key;
+	wait_queue_head_t *wq;
+
+	wq = dax_entry_waitqueue(xas, entry, &key);
+
+	/*
+	 * Checking for locked entry and prepare_to_wait_exclusive() happens
+	 * under the i_pages lock, ditto for entry handling in our callers.
+	 * So at this point all tasks that could have seen our entry locked
+	 * must be in the waitqueue and the following check will see them.
+	 */
+	if (waitqueue_active(wq))
+		__wake_up(wq, TASK_NORMAL, mode == WAKE_ALL ? 0 : 1, &key);
+}
+
+/*
+ * Look up entry in page cache, wait for it to become unlocked if it
+ * is a DAX entry and return it.  The caller must subsequently call
+ * put_unlocked_entry() if it did not lock the entry or dax_unlock_entry()
+ * if it did.  The entry returned may have a larger order than @order.
+ * If @order is larger than the order of the entry found in i_pages, this
+ * function returns a dax_is_conflict entry.
+ *
+ * Must be called with the i_pages lock held.
+ */
+static void *get_unlocked_entry(struct xa_state *xas, unsigned int order)
+	__must_hold(&xas->xa->xa_lock)
+{
+	void *entry;
+	struct wait_exceptional_entry_queue ewait;
+	wait_queue_head_t *wq;
+
+	init_wait(&ewait.wait);
+	ewait.wait.func = wake_exceptional_entry_func;
+
+	for (;;) {
+		entry = xas_find_conflict(xas);
+		if (!entry || WARN_ON_ONCE(!xa_is_value(entry)))
+			return entry;
+		if (dax_entry_order(entry) < order)
+			return XA_RETRY_ENTRY;
+		if (!dax_is_locked(entry))
+			return entry;
+
+		wq = dax_entry_waitqueue(xas, entry, &ewait.key);
+		prepare_to_wait_exclusive(wq, &ewait.wait,
+					  TASK_UNINTERRUPTIBLE);
+		xas_unlock_irq(xas);
+		xas_reset(xas);
+		schedule();
+		finish_wait(wq, &ewait.wait);
+		xas_lock_irq(xas);
+	}
+}
+
+/*
+ * The only thing keeping the address space around is the i_pages lock
+ * (it's cycled in clear_inode() after removing the entries from i_pages)
+ * After we call xas_unlock_irq(), we cannot touch xas->xa.
+ */
+static void wait_entry_unlocked(struct xa_state *xas, void *entry)
+	__releases(&xas->xa->xa_lock)
+{
+	struct wait_exceptional_entry_queue ewait;
+	wait_queue_head_t *wq;
+
+	init_wait(&ewait.wait);
+	ewait.wait.func = wake_exceptional_entry_func;
+
+	wq = dax_entry_waitqueue(xas, entry, &ewait.key);
+	/*
+	 * Unlike get_unlocked_entry() there is no guarantee that this
+	 * path ever successfully retrieves an unlocked entry before an
+	 * inode dies. Perform a non-exclusive wait in case this path
+	 * never successfully performs its own wake up.
+	 */
+	prepare_to_wait(wq, &ewait.wait, TASK_UNINTERRUPTIBLE);
+	xas_unlock_irq(xas);
+	schedule();
+	finish_wait(wq, &ewait.wait);
+}
+
+static void put_unlocked_entry(struct xa_state *xas, void *entry,
+			       enum dax_wake_mode mode)
+{
+	if (entry && !dax_is_conflict(entry))
+		dax_wake_entry(xas, entry, mode);
+}
+
+/**
+ * dax_unlock_entry - unlock an entry and wake who waits for it next
+ * @xas: state at an index of the entry
+ * @entry: what is to be in the tree, not locked: the entry that was locked, or
+ *	the one that dax_insert_entry() put in its place
+ *
+ * We used the xa_state to get the entry, but then we locked the entry and
+ * dropped the xa_lock, so we know the xa_state is stale and must be reset
+ * before use.
+ *
+ * Context: Any context in which interrupts are on, takes the i_pages lock.
+ */
+void dax_unlock_entry(struct xa_state *xas, void *entry)
+{
+	void *old;
+
+	WARN_ON_ONCE(dax_is_locked(entry));
+	xas_reset(xas);
+	xas_lock_irq(xas);
+	old = xas_store(xas, entry);
+	xas_unlock_irq(xas);
+	WARN_ON_ONCE(!dax_is_locked(old));
+	dax_wake_entry(xas, entry, WAKE_NEXT);
+}
+
+/*
+ * Return: The entry stored at this location before it was locked.
+ */
+static void *dax_lock_entry(struct xa_state *xas, void *entry)
+{
+	unsigned long v = xa_to_value(entry);
+
+	return xas_store(xas, xa_mk_value(v | DAX_LOCKED));
+}
+
+static unsigned long dax_end_pfn(void *entry)
+{
+	if (!dax_has_pages(entry))
+		return dax_to_pfn(entry);
+	return dax_to_pfn(entry) + dax_entry_nr_pages(entry);
+}
+
+/* The folio of @entry after @folio, or the first one, or NULL. */
+static struct folio *dax_next_folio(void *entry, struct folio *folio)
+{
+	unsigned long pfn = dax_to_pfn(entry);
+
+	if (folio)
+		pfn = folio_pfn(folio) + folio_nr_pages(folio);
+	return pfn < dax_end_pfn(entry) ? pfn_folio(pfn) : NULL;
+}
+
+/*
+ * A folio that belongs to one file says where, in ->mapping and ->index. One
+ * that several files have by reflink belongs to none: ->mapping is NULL, and
+ * ->share, in the place of ->index, counts the entries it is associated with.
+ * With both 0 it is associated with no entry.
+ */
+static bool dax_folio_is_shared(const struct folio *folio)
+{
+	return !folio->mapping && folio->page.share;
+}
+
+static void dax_folio_share_get(struct folio *folio)
+{
+	/* The file that had the folio to itself becomes one of many. */
+	if (folio->mapping) {
+		folio->page.share = 1;
+		WRITE_ONCE(folio->mapping, NULL);
+	}
+	folio->page.share++;
+}
+
+static unsigned long dax_folio_share_put(struct folio *folio)
+{
+	return --folio->page.share;
+}
+
+/*
+ * Files that share a folio have an i_pages lock each, none of which keeps the
+ * others from associating or disassociating the folio. This lock does, and
+ * nests inside of them. PTE and PMD entries that overlap in pfns hash to the
+ * same lock.
+ */
+static spinlock_t *dax_association_lock(void *entry)
+{
+	unsigned long block = dax_to_pfn(entry) >> (PMD_SHIFT - PAGE_SHIFT);
+
+	return &association_locks[hash_long(block, DAX_ASSOCIATION_LOCK_BITS)];
+}
+
+/* Does an entry other than the one at @index of @mapping have the folio? */
+static bool dax_folio_is_taken(const struct folio *folio,
+			       const struct address_space *mapping,
+			       pgoff_t index)
+{
+	if (folio->mapping == mapping)
+		return folio->index != index;
+	return folio->mapping || dax_folio_is_shared(folio);
+}
+
+/*
+ * Count @entry among those that have its page.
+ *
+ * Return: false, with nothing changed, if @entry is larger than a page: shared
+ * extents have entries of one page only.
+ */
+static bool dax_share_entry(void *entry)
+{
+	spinlock_t *lock = dax_association_lock(entry);
+	struct folio *folio = dax_next_folio(entry, NULL);
+
+	if (dax_entry_order(entry))
+		return false;
+	if (!folio)
+		return true;
+
+	spin_lock(lock);
+	dax_folio_share_get(folio);
+	spin_unlock(lock);
+	return true;
+}
+
+/*
+ * The part of @entry after @part, or the first one, or NULL: a PTE or PMD entry
+ * whose pages are under one lock. A PTE entry of another file can come between
+ * the parts of a PUD entry; the page that both have then is shared.
+ */
+static void *dax_next_part(void *entry, void *part)
+{
+	unsigned int order = min_t(unsigned int, dax_entry_order(entry), PMD_ORDER);
+	unsigned long pfn = part ? dax_end_pfn(part) : dax_to_pfn(entry);
+
+	return pfn < dax_end_pfn(entry) ? dax_make_entry(pfn, order) : NULL;
+}
+
+/*
+ * A filesystem may say that an extent is not shared, and then share it or free
+ * it before its block is associated. Pages of two entries are shared then, so
+ * that neither entry takes the association of the other.
+ *
+ * Return: false, with nothing changed, if they cannot be.
+ */
+static bool dax_associate_part(void *entry, struct address_space *mapping,
+			       pgoff_t index)
+{
+	spinlock_t *lock = dax_association_lock(entry);
+	struct folio *folio;
+
+	spin_lock(lock);
+	for (folio = dax_next_folio(entry, NULL); folio;
+	     folio = dax_next_folio(entry, folio)) {
+		pgoff_t pgoff = index + folio_pfn(folio) - dax_to_pfn(entry);
+
+		if (WARN_ON_ONCE(dax_folio_is_taken(folio, mapping, pgoff))) {
+			spin_unlock(lock);
+			return dax_share_entry(entry);
+		}
+	}
+
+	for (folio = dax_next_folio(entry, NULL); folio;
+	     folio = dax_next_folio(entry, folio)) {
+		WRITE_ONCE(folio->mapping, mapping);
+		folio->index = index + folio_pfn(folio) - dax_to_pfn(entry);
+	}
+	spin_unlock(lock);
+	return true;
+}
+
+/*
+ * Return: a folio that is pinned though no entry has it any more, so that its
+ * block may go to another file, or NULL.
+ */
+static struct folio *dax_disassociate_part(void *entry,
+					   struct address_space *mapping)
+{
+	spinlock_t *lock = dax_association_lock(entry);
+	struct folio *folio, *busy = NULL;
+
+	spin_lock(lock);
+	for (folio = dax_next_folio(entry, NULL); folio;
+	     folio = dax_next_folio(entry, folio)) {
+		if (dax_folio_is_shared(folio)) {
+			if (dax_folio_share_put(folio) > 0)
+				continue;
+		} else {
+			WARN_ON_ONCE(folio->mapping &&
+				     folio->mapping != mapping);
+		}
+
+		if (!dax_folio_is_idle(folio))
+			busy = folio;
+		WRITE_ONCE(folio->mapping, NULL);
+		folio->index = 0;
+	}
+	spin_unlock(lock);
+	return busy;
+}
+
+/* As dax_disassociate_part(). */
+static struct folio *dax_disassociate_entry(void *entry,
+					    struct address_space *mapping)
+{
+	struct folio *folio, *busy = NULL;
+	void *part;
+
+	for (part = dax_next_part(entry, NULL); part;
+	     part = dax_next_part(entry, part)) {
+		folio = dax_disassociate_part(part, mapping);
+		if (folio)
+			busy = folio;
+	}
+	return busy;
+}
+
+/* As dax_associate_part(). */
+static bool dax_associate_entry(void *entry, struct address_space *mapping,
+				pgoff_t index)
+{
+	void *part, *done;
+
+	index = dax_entry_start(entry, index);
+	for (part = dax_next_part(entry, NULL); part;
+	     part = dax_next_part(entry, part)) {
+		if (!dax_associate_part(part, mapping, index))
+			break;
+		index += dax_entry_nr_pages(part);
+	}
+	if (!part)
+		return true;
+
+	for (done = dax_next_part(entry, NULL); done != part;
+	     done = dax_next_part(entry, done))
+		dax_disassociate_part(done, mapping);
+	return false;
+}
+
+/*
+ * Take @entry out of the file that it was found in with @xas.
+ *
+ * Return: as dax_disassociate_part().
+ */
+static struct folio *dax_remove_entry(struct xa_state *xas,
+				      struct address_space *mapping,
+				      void *entry)
+{
+	struct folio *busy = dax_disassociate_entry(entry, mapping);
+
+	xas_store(xas, NULL);
+	mapping->nrpages -= dax_entry_nr_pages(entry);
+	trace_dax_remove_entry(mapping->host,
+			       dax_entry_start(entry, xas->xa_index),
+			       dax_entry_order(entry));
+	return busy;
+}
+
+/* Zap what maps @entry, but for private copies. May sleep. */
+static void dax_unmap_entry(struct address_space *mapping, void *entry,
+			    pgoff_t index)
+{
+	unmap_mapping_pages(mapping, dax_entry_start(entry, index),
+			    dax_entry_nr_pages(entry), false);
+}
+
+/* Remove @entry, which has no pages, for a smaller one to take its place. */
+static void dax_downgrade_entry(struct xa_state *xas,
+				struct address_space *mapping, void *entry)
+	__must_hold(&xas->xa->xa_lock)
+{
+	/* Make sure 'entry' remains valid while we drop the i_pages lock. */
+	dax_lock_entry(xas, entry);
+
+	/*
+	 * Besides huge zero pages the only other thing that gets downgraded
+	 * are empty entries which don't need to be unmapped.
+	 */
+	if (dax_is_zero_entry(entry)) {
+		xas_unlock_irq(xas);
+		dax_unmap_entry(mapping, entry, xas->xa_index);
+		xas_reset(xas);
+		xas_lock_irq(xas);
+	}
+
+	dax_remove_entry(xas, mapping, entry);
+	dax_wake_entry(xas, entry, WAKE_ALL);
+	xas_reset(xas);
+}
+
+static struct folio *dax_busy_folio(void *entry)
+{
+	struct folio *folio;
+
+	for (folio = dax_next_folio(entry, NULL); folio;
+	     folio = dax_next_folio(entry, folio)) {
+		if (!dax_folio_is_idle(folio))
+			return folio;
+	}
+	return NULL;
+}
+
+/**
+ * dax_lock_folio - Lock the DAX entry corresponding to a folio
+ * @folio: The folio whose entry we want to lock
+ *
+ * Context: Process context.
+ * Return: A cookie to pass to dax_unlock_folio() or 0 if the entry could
+ * not be locked.
+ */
+dax_entry_t dax_lock_folio(struct folio *folio)
+{
+	XA_STATE(xas, NULL, 0);
+	void *entry;
+
+	/* Ensure folio->mapping isn't freed while we look at it */
+	rcu_read_lock();
+	for (;;) {
+		struct address_space *mapping = READ_ONCE(folio->mapping);
+
+		entry = NULL;
+		if (!mapping || !dax_mapping(mapping))
+			break;
+
+		/*
+		 * In the device-dax case there's no need to lock, a
+		 * struct dev_pagemap pin is sufficient to keep the
+		 * inode alive, and we assume we have dev_pagemap pin
+		 * otherwise we would not have a valid pfn_to_page()
+		 * translation.
+		 */
+		entry = (void *)~0UL;
+		if (S_ISCHR(mapping->host->i_mode))
+			break;
+
+		xas.xa = &mapping->i_pages;
+		xas_lock_irq(&xas);
+		if (mapping != folio->mapping) {
+			xas_unlock_irq(&xas);
+			continue;
+		}
+		xas_set(&xas, folio->index);
+		entry = xas_load(&xas);
+		if (dax_is_locked(entry)) {
+			rcu_read_unlock();
+			wait_entry_unlocked(&xas, entry);
+			rcu_read_lock();
+			continue;
+		}
+		dax_lock_entry(&xas, entry);
+		xas_unlock_irq(&xas);
+		break;
+	}
+	rcu_read_unlock();
+	return (dax_entry_t)entry;
+}
+
+/**
+ * dax_unlock_folio - unlock the DAX entry that dax_lock_folio() locked
+ * @folio: the folio
+ * @cookie: what dax_lock_folio() returned for it, not 0
+ *
+ * Context: Any context in which interrupts are on.
+ */
+void dax_unlock_folio(struct folio *folio, dax_entry_t cookie)
+{
+	struct address_space *mapping = folio->mapping;
+	XA_STATE(xas, &mapping->i_pages, folio->index);
+
+	if (S_ISCHR(mapping->host->i_mode))
+		return;
+
+	dax_unlock_entry(&xas, (void *)cookie);
+}
+
+/**
+ * dax_lock_mapping_entry - Lock the DAX entry corresponding to a mapping
+ * @mapping: the file's mapping whose entry we want to lock
+ * @index: the offset within this file
+ * @page: output the dax page corresponding to this dax entry
+ *
+ * Context: Process context, may sleep. The inode cannot go away.
+ * Return: A cookie to pass to dax_unlock_mapping_entry() or 0 if the entry
+ * could not be locked. @page is not set if there is no page at @index.
+ */
+dax_entry_t dax_lock_mapping_entry(struct address_space *mapping, pgoff_t index,
+				   struct page **page)
+{
+	XA_STATE(xas, NULL, 0);
+	void *entry;
+
+	rcu_read_lock();
+	for (;;) {
+		entry = NULL;
+		if (!dax_mapping(mapping))
+			break;
+
+		xas.xa = &mapping->i_pages;
+		xas_lock_irq(&xas);
+		xas_set(&xas, index);
+		entry = xas_load(&xas);
+		if (dax_is_locked(entry)) {
+			rcu_read_unlock();
+			wait_entry_unlocked(&xas, entry);
+			rcu_read_lock();
+			continue;
+		}
+		if (!entry || !dax_has_pages(entry)) {
+			/*
+			 * Because we are looking for entry from file's mapping
+			 * and index, so the entry may not be inserted for now,
+			 * or even a zero/empty entry.  We don't think this is
+			 * an error case.  So, return a special value and do
+			 * not output @page.
+			 */
+			entry = (void *)~0UL;
+		} else {
+			*page = pfn_to_page(dax_to_pfn(entry));
+			dax_lock_entry(&xas, entry);
+		}
+		xas_unlock_irq(&xas);
+		break;
+	}
+	rcu_read_unlock();
+	return (dax_entry_t)entry;
+}
+
+/**
+ * dax_unlock_mapping_entry - unlock what dax_lock_mapping_entry() locked
+ * @mapping: the file's mapping
+ * @index: the offset within this file
+ * @cookie: what dax_lock_mapping_entry() returned for it, not 0
+ *
+ * Context: Any context in which interrupts are on.
+ */
+void dax_unlock_mapping_entry(struct address_space *mapping, pgoff_t index,
+			      dax_entry_t cookie)
+{
+	XA_STATE(xas, &mapping->i_pages, index);
+
+	if (cookie == ~0UL)
+		return;
+
+	dax_unlock_entry(&xas, (void *)cookie);
+}
+
+/**
+ * dax_grab_entry - find the entry of a page fault, or add one, and lock it
+ * @xas: state at the index of the fault, rounded down to @order
+ * @mapping: the file
+ * @order: order of the entry that is wanted; one that is found may be larger
+ *
+ * An entry that is added is empty: it has no pages until dax_insert_entry().
+ *
+ * We always favor small entries over large ones. There isn't a flow where we
+ * evict PTE entries in order to 'upgrade' them to a PMD entry, or either to a
+ * PUD entry.  A larger entry is refused if there are any smaller ones within
+ * its range, and asking for a smaller one will cause an existing larger entry
+ * to be unmapped and removed.  This happens for both zero pages and empty
+ * entries.
+ *
+ * The exception to this downgrade path is for large entries that have
+ * real storage backing them.  We will leave these in the tree, and PTE writes
+ * will simply dirty the entire entry.
+ *
+ * Note: Unlike filemap_fault() we don't honor FAULT_FLAG_RETRY flags. For
+ * persistent memory the benefit is doubtful. We can add that later if we can
+ * show it helps.
+ *
+ * Context: Process context, may sleep, takes the i_pages lock. What keeps
+ * truncate out is held, usually mapping->invalidate_lock shared.
+ * Return: The entry, to be unlocked with dax_unlock_entry(). Or, for which
+ * dax_is_fault() is true and dax_entry_to_fault() gives the code:
+ * VM_FAULT_FALLBACK if there are smaller entries in the range, VM_FAULT_OOM, or
+ * VM_FAULT_SIGBUS if what is found is not an entry.
+ */
+void *dax_grab_entry(struct xa_state *xas, struct address_space *mapping,
+		     unsigned int order)
+{
+	void *entry;
+
+retry:
+	xas_lock_irq(xas);
+	entry = get_unlocked_entry(xas, order);
+
+	if (entry) {
+		if (dax_is_conflict(entry))
+			goto fallback;
+		if (!xa_is_value(entry)) {
+			xas_set_err(xas, -EIO);
+			goto out_unlock;
+		}
+		if (dax_entry_order(entry) > order && !dax_has_pages(entry)) {
+			dax_downgrade_entry(xas, mapping, entry);
+			entry = NULL;
+		}
+	}
+
+	if (entry) {
+		dax_lock_entry(xas, entry);
+	} else {
+		entry = dax_make_empty_entry(order);
+		dax_lock_entry(xas, entry);
+		if (xas_error(xas))
+			goto out_unlock;
+		mapping->nrpages += dax_entry_nr_pages(entry);
+		trace_dax_add_entry(mapping->host, xas->xa_index, order);
+	}
+
+out_unlock:
+	xas_unlock_irq(xas);
+	if (xas_nomem(xas, mapping_gfp_mask(mapping) & ~__GFP_HIGHMEM))
+		goto retry;
+	if (xas->xa_node == XA_ERROR(-ENOMEM))
+		return dax_fault_to_entry(VM_FAULT_OOM);
+	if (xas_error(xas))
+		return dax_fault_to_entry(VM_FAULT_SIGBUS);
+	return entry;
+fallback:
+	xas_unlock_irq(xas);
+	return dax_fault_to_entry(VM_FAULT_FALLBACK);
+}
+
+/**
+ * dax_layout_busy_folio - find first pinned folio in a range of @mapping
+ * @mapping: address space to scan for a folio that is not idle
+ * @start: Starting offset. Page containing 'start' is included.
+ * @end: End offset. Page containing 'end' is included. If 'end' is LLONG_MAX,
+ *       pages from 'start' till the end of file are included.
+ *
+ * A filesystem uses this interface to determine if any page in the mapping
+ * is busy, i.e. for DMA, or other get_user_pages() usages.
+ *
+ * It is expected that the filesystem is holding locks to block the
+ * establishment of new mappings in this address_space. I.e. it expects
+ * to be able to run unmap_mapping_range() and subsequently not race
+ * mapping_mapped() becoming true.
+ *
+ * Context: Process context, may sleep. The range is unmapped on return.
+ * Return: The first pinned folio, not referenced, or NULL. It stays valid as
+ * long as the device does.
+ */
+struct folio *dax_layout_busy_folio(struct address_space *mapping,
+				    loff_t start, loff_t end)
+{
+	void *entry;
+	unsigned int scanned = 0;
+	struct folio *folio = NULL;
+	pgoff_t start_idx = start >> PAGE_SHIFT;
+	pgoff_t end_idx;
+	XA_STATE(xas, &mapping->i_pages, start_idx);
+
+	if (!dax_mapping(mapping))
+		return NULL;
+
+	/* If end == LLONG_MAX, all pages from start to till end of file */
+	if (end == LLONG_MAX)
+		end_idx = ULONG_MAX;
+	else
+		end_idx = end >> PAGE_SHIFT;
+
+	/*
+	 * An entry that is removed goes as a whole, and with it the only way to
+	 * find its pages. Neither end of the range may cut one in two. Orders
+	 * do not change here, as the caller keeps faults out.
+	 */
+	start_idx &= ~0UL << xa_get_order(&mapping->i_pages, start_idx);
+	end_idx |= ~(~0UL << xa_get_order(&mapping->i_pages, end_idx));
+	xas_set(&xas, start_idx);
+
+	/*
+	 * If we race get_user_pages_fast() here either we'll see the
+	 * elevated page count in the iteration and wait, or
+	 * get_user_pages_fast() will see that the page it took a reference
+	 * against is no longer mapped in the page tables and bail to the
+	 * get_user_pages() slow path.  The slow path is protected by
+	 * pte_lock() and pmd_lock(). New references are not taken without
+	 * holding those locks, and unmap_mapping_pages() will not zero the
+	 * pte or pmd without holding the respective lock, so we are
+	 * guaranteed to either see new references or prevent new
+	 * references from being established.
+	 */
+	unmap_mapping_pages(mapping, start_idx, end_idx - start_idx + 1, 0);
+
+	xas_lock_irq(&xas);
+	xas_for_each(&xas, entry, end_idx) {
+		if (WARN_ON_ONCE(!xa_is_value(entry)))
+			continue;
+		if (unlikely(dax_is_locked(entry)))
+			entry = get_unlocked_entry(&xas, 0);
+		if (entry)
+			folio = dax_busy_folio(entry);
+		put_unlocked_entry(&xas, entry, WAKE_NEXT);
+		if (folio)
+			break;
+		if (++scanned % XA_CHECK_SCHED)
+			continue;
+
+		xas_pause(&xas);
+		xas_unlock_irq(&xas);
+		cond_resched();
+		xas_lock_irq(&xas);
+	}
+	xas_unlock_irq(&xas);
+	return folio;
+}
+EXPORT_SYMBOL_NS_GPL(dax_layout_busy_folio, DAX);
+
+static int dax_wait_layout(struct inode *inode, loff_t start, loff_t end,
+			   unsigned int state, void (*wait)(struct inode *inode))
+{
+	struct folio *folio;
+	int error;
+
+	while ((folio = dax_layout_busy_folio(inode->i_mapping, start, end))) {
+		error = ___wait_var_event(folio, dax_folio_is_idle(folio),
+					  state, 0, 0, wait(inode));
+		if (error)
+			return error;
+	}
+	return 0;
+}
+
+/**
+ * dax_break_layout - wait until no page in a range of a DAX file is pinned
+ * @inode: the file
+ * @start: offset in bytes of the range; the page that contains it belongs to it
+ * @end: offset in bytes of the last byte of the range, likewise rounded to its
+ *	page; LLONG_MAX for everything from @start on
+ * @wait: drops the locks that keep page faults out, calls schedule() and takes
+ *	these locks again
+ *
+ * A filesystem calls this before it frees, moves or shares blocks.  A pinned
+ * page may be read or written at any time until it is unpinned, by a device or
+ * from a pipe, whatever has become of the block behind it.
+ *
+ * The range is unmapped first.  As the caller keeps faults out, pins cannot
+ * come back while the range is looked over, except after @wait dropped the
+ * locks, which is why the range is looked over again then.
+ *
+ * Context: Process context, may sleep.  The locks that keep page faults out of
+ * @inode are held exclusively, most often mapping->invalidate_lock.
+ * Return: 0 with no page in the range pinned, or -ERESTARTSYS when a signal
+ * ended the wait.  The locks are held either way.
+ */
+int dax_break_layout(struct inode *inode, loff_t start, loff_t end,
+		     void (*wait)(struct inode *inode))
+{
+	return dax_wait_layout(inode, start, end, TASK_INTERRUPTIBLE, wait);
+}
+EXPORT_SYMBOL_NS_GPL(dax_break_layout, DAX);
+
+static void dax_wait_unlocked(struct inode *inode)
+{
+	schedule();
+}
+
+/**
+ * dax_mapping_pinned - is a page of an unused DAX file pinned?
+ * @mapping: the mapping of an inode without users, so that nothing maps its
+ *	pages and its entries do not change
+ *
+ * Context: Any, does not sleep.
+ * Return: true if a page is pinned.
+ */
+bool dax_mapping_pinned(struct address_space *mapping)
+{
+	XA_STATE(xas, &mapping->i_pages, 0);
+	bool pinned = false;
+	void *entry;
+
+	rcu_read_lock();
+	xas_for_each(&xas, entry, ULONG_MAX) {
+		if (xas_retry(&xas, entry))
+			continue;
+		pinned = dax_busy_folio(entry);
+		if (pinned)
+			break;
+	}
+	rcu_read_unlock();
+	return pinned;
+}
+
+/**
+ * dax_wait_unpinned - wait until no page of an unused DAX file is pinned
+ * @inode: an inode that is being evicted, so that nothing can map its pages
+ * @state: task state to wait in, TASK_KILLABLE or TASK_IDLE
+ *
+ * Context: Process context, may sleep.
+ * Return: 0 with no page pinned, or -ERESTARTSYS when a fatal signal ended the
+ * wait. New pins can only come from other files that share a page.
+ */
+int dax_wait_unpinned(struct inode *inode, unsigned int state)
+{
+	return dax_wait_layout(inode, 0, LLONG_MAX, state, dax_wait_unlocked);
+}
+
+/**
+ * dax_clear_dirty_range - forget that entries are dirty
+ * @mapping: the file
+ * @start: first index of the range, in pages
+ * @end: last index of the range, in pages
+ *
+ * For data that is about to be replaced.
+ *
+ * Context: Process context, may sleep, takes the i_pages lock.
+ */
+void dax_clear_dirty_range(struct address_space *mapping, pgoff_t start,
+			   pgoff_t end)
+{
+	XA_STATE(xas, &mapping->i_pages, start);
+	unsigned int scanned = 0;
+	void *entry;
+
+	xas_lock_irq(&xas);
+	xas_for_each(&xas, entry, end) {
+		entry = get_unlocked_entry(&xas, 0);
+		xas_clear_mark(&xas, PAGECACHE_TAG_DIRTY);
+		xas_clear_mark(&xas, PAGECACHE_TAG_TOWRITE);
+		put_unlocked_entry(&xas, entry, WAKE_NEXT);
+
+		if (++scanned % XA_CHECK_SCHED)
+			continue;
+
+		xas_pause(&xas);
+		xas_unlock_irq(&xas);
+		cond_resched();
+		xas_lock_irq(&xas);
+	}
+	xas_unlock_irq(&xas);
+}
+
+/**
+ * dax_delete_mapping_entry - remove an entry whose blocks are about to be freed
+ * @mapping: the file
+ * @index: an index of the entry, in pages
+ *
+ * Context: Process context, may sleep, takes the i_pages lock. The caller has
+ * found an entry at @index and keeps page faults out since.
+ */
+void dax_delete_mapping_entry(struct address_space *mapping, pgoff_t index)
+{
+	XA_STATE(xas, &mapping->i_pages, index);
+	void *entry;
+
+	xas_lock_irq(&xas);
+	entry = get_unlocked_entry(&xas, 0);
+
+	/*
+	 * This gets called from truncate / punch_hole path. As such, the caller
+	 * must hold locks protecting against concurrent modifications of the
+	 * page cache (usually fs-private i_mmap_sem for writing). Since the
+	 * caller has seen a DAX entry for this index, we better find it
+	 * at that index as well, with pages that nothing has pinned.
+	 */
+	if (!WARN_ON_ONCE(!xa_is_value(entry)))
+		WARN_ON_ONCE(dax_remove_entry(&xas, mapping, entry));
+
+	put_unlocked_entry(&xas, entry, WAKE_ALL);
+	xas_unlock_irq(&xas);
+}
+
+/**
+ * dax_invalidate_mapping_entry_sync - remove an entry that is clean
+ * @mapping: the file
+ * @index: an index of the entry, in pages
+ *
+ * Context: Process context, may sleep, takes the i_pages lock.
+ * Return: 1 if an entry was removed, 0 if it is dirty or if there is none.
+ */
+int dax_invalidate_mapping_entry_sync(struct address_space *mapping,
+				      pgoff_t index)
+{
+	XA_STATE(xas, &mapping->i_pages, index);
+	int ret = 0;
+	void *entry;
+
+	xas_lock_irq(&xas);
+	entry = get_unlocked_entry(&xas, 0);
+	if (!entry || WARN_ON_ONCE(!xa_is_value(entry)))
+		goto out;
+	if (xas_get_mark(&xas, PAGECACHE_TAG_DIRTY) ||
+	    xas_get_mark(&xas, PAGECACHE_TAG_TOWRITE))
+		goto out;
+	dax_remove_entry(&xas, mapping, entry);
+	ret = 1;
+out:
+	put_unlocked_entry(&xas, entry, WAKE_ALL);
+	xas_unlock_irq(&xas);
+	return ret;
+}
+
+/**
+ * dax_insert_entry - give an entry the pages that a page fault is to map
+ * @xas: state that the entry was grabbed with
+ * @mapping: the file
+ * @entryp: the locked entry; replaced by the one that is in the tree on return,
+ *	which is locked as well
+ * @new_entry: the entry with the pages, not locked
+ * @flags: DAX_INSERT flags
+ *
+ * By this point dax_grab_entry() has ensured that we have a locked entry
+ * of the appropriate size so we don't have to worry about downgrading PMDs to
+ * PTEs.  If we happen to be trying to insert a PTE and there is a PMD
+ * already in the tree, we will skip the insertion and just dirty the PMD as
+ * appropriate.
+ *
+ * Context: Process context, may sleep, takes the i_pages lock. dax_read_lock()
+ * is held unless @new_entry is of a hole.
+ * Return: 0, or VM_FAULT_FALLBACK with the entry as it was, though its range
+ * may have been unmapped: a page of @new_entry, which is larger than a page, is
+ * associated with another entry.
+ */
+vm_fault_t dax_insert_entry(struct xa_state *xas, struct address_space *mapping,
+			    void **entryp, void *new_entry, unsigned int flags)
+{
+	bool replace = flags & (DAX_INSERT_SHARED | DAX_INSERT_COW);
+	void *entry = *entryp;
+
+	if (flags & DAX_INSERT_DIRTY)
+		__mark_inode_dirty(mapping->host, I_DIRTY_PAGES);
+	if (!READ_ONCE(mapping->host->i_sb->s_dax_used))
+		WRITE_ONCE(mapping->host->i_sb->s_dax_used, true);
+
+	/* we are replacing a zero page with block mapping */
+	if (replace ||
+	    (dax_is_zero_entry(entry) && !dax_is_zero_entry(new_entry)))
+		dax_unmap_entry(mapping, entry, xas->xa_index);
+
+	xas_reset(xas);
+	xas_lock_irq(xas);
+	if (replace || !dax_has_pages(entry)) {
+		bool associated;
+		void *old;
+
+		if (flags & DAX_INSERT_SHARED)
+			associated = dax_share_entry(new_entry);
+		else
+			associated = dax_associate_entry(new_entry, mapping,
+							 xas->xa_index);
+		if (!associated) {
+			xas_unlock_irq(xas);
+			return VM_FAULT_FALLBACK;
+		}
+		dax_disassociate_entry(entry, mapping);
+		/*
+		 * Only swap our new entry into the page cache if the current
+		 * entry is a zero page or an empty entry.  If a normal PTE or
+		 * PMD entry is already in the cache, we leave it alone.  This
+		 * means that if we are trying to insert a PTE and the
+		 * existing entry is a PMD, we will just leave the PMD in the
+		 * tree and dirty it if necessary.
+		 */
+		old = dax_lock_entry(xas, new_entry);
+		WARN_ON_ONCE(old != xa_mk_value(xa_to_value(entry) |
+					DAX_LOCKED));
+		*entryp = new_entry;
+	} else {
+		xas_load(xas);	/* Walk the xa_state */
+	}
+
+	if (flags & DAX_INSERT_DIRTY)
+		xas_set_mark(xas, PAGECACHE_TAG_DIRTY);
+
+	if (flags & DAX_INSERT_COW)
+		xas_set_mark(xas, PAGECACHE_TAG_TOWRITE);
+
+	xas_unlock_irq(xas);
+	return 0;
+}
+
+/*
+ * Wait for *@entryp, which was found locked, to be unlocked.
+ *
+ * Return: 0 with the entry in *@entryp, or with NULL if there is nothing left
+ * to write back, or -EIO if it has no pages that could be.
+ */
+static int dax_wait_writeback(struct xa_state *xas, void **entryp)
+	__must_hold(&xas->xa->xa_lock)
+{
+	void *entry = get_unlocked_entry(xas, 0), *old_entry = *entryp;
+	int ret = 0;
+
+	*entryp = NULL;
+	/* Entry got punched out / reallocated? */
+	if (!entry || WARN_ON_ONCE(!xa_is_value(entry)))
+		goto put_unlocked;
+	/*
+	 * Entry got reallocated elsewhere? No need to writeback.
+	 * We have to compare pfns as we must not bail out due to
+	 * difference in lockbit or entry type.
+	 */
+	if (dax_to_pfn(old_entry) != dax_to_pfn(entry))
+		goto put_unlocked;
+	if (WARN_ON_ONCE(!dax_has_pages(entry))) {
+		ret = -EIO;
+		goto put_unlocked;
+	}
+
+	/* Another fsync thread may have already done this entry */
+	if (!xas_get_mark(xas, PAGECACHE_TAG_TOWRITE))
+		goto put_unlocked;
+	*entryp = entry;
+	return 0;
+
+put_unlocked:
+	put_unlocked_entry(xas, entry, WAKE_NEXT);
+	return ret;
+}
+
+/* Walk all mappings of a given index of a file and writeprotect them */
+static void dax_mkclean_entry(struct address_space *mapping, void *entry,
+			      pgoff_t index)
+{
+	unsigned long count = dax_entry_nr_pages(entry);
+	struct vm_area_struct *vma;
+
+	i_mmap_lock_read(mapping);
+	vma_interval_tree_foreach(vma, &mapping->i_mmap, index,
+				  index + count - 1) {
+		pfn_mkclean_range(dax_to_pfn(entry), count, index, vma);
+		cond_resched();
+	}
+	i_mmap_unlock_read(mapping);
+}
+
+static int dax_writeback_one(struct xa_state *xas, struct dax_device *dax_dev,
+			     struct address_space *mapping, void *entry)
+	__must_hold(&xas->xa->xa_lock)
+{
+	unsigned long index, count;
+
+	/*
+	 * A page got tagged dirty in DAX mapping? Something is seriously
+	 * wrong.
+	 */
+	if (WARN_ON(!xa_is_value(entry)))
+		return -EIO;
+
+	if (unlikely(dax_is_locked(entry))) {
+		int ret = dax_wait_writeback(xas, &entry);
+
+		if (!entry)
+			return ret;
+	}
+
+	/* Lock the entry to serialize with page faults */
+	dax_lock_entry(xas, entry);
+
+	/*
+	 * We can clear the tag now but we have to be careful so that concurrent
+	 * dax_writeback_one() calls for the same index cannot finish before we
+	 * actually flush the caches. This is achieved as the calls will look
+	 * at the entry only under the i_pages lock and once they do that
+	 * they will see the entry locked and wait for it to unlock.
+	 */
+	xas_clear_mark(xas, PAGECACHE_TAG_TOWRITE);
+	xas_unlock_irq(xas);
+
+	/*
+	 * If dax_writeback_mapping_range() was given a wbc->range_start
+	 * in the middle of a PMD, the 'index' we use needs to be
+	 * aligned to the start of the PMD.
+	 * This allows us to flush for PMD_SIZE and not have to worry about
+	 * partial PMD writebacks.
+	 */
+	count = dax_entry_nr_pages(entry);
+	index = dax_entry_start(entry, xas->xa_index);
+
+	dax_mkclean_entry(mapping, entry, index);
+	dax_flush(dax_dev, page_address(pfn_to_page(dax_to_pfn(entry))),
+		  count * PAGE_SIZE);
+	/*
+	 * After we have flushed the cache, we can clear the dirty tag. There
+	 * cannot be new dirty data in the pfn after the flush has completed as
+	 * the pfn mappings are writeprotected and fault waits for mapping
+	 * entry lock.
+	 */
+	xas_reset(xas);
+	xas_lock_irq(xas);
+	xas_store(xas, entry);
+	xas_clear_mark(xas, PAGECACHE_TAG_DIRTY);
+	dax_wake_entry(xas, entry, WAKE_NEXT);
+
+	trace_dax_writeback_one(mapping->host, index, count);
+	return 0;
+}
+
+/**
+ * dax_writeback_mapping_range - flush what was written through mappings
+ * @mapping: the file
+ * @dax_dev: the device that its blocks are on
+ * @wbc: range in bytes, from range_start to range_end; nothing is done unless
+ *	sync_mode is WB_SYNC_ALL
+ *
+ * Flush the mapping to the persistent domain within the byte range of [start,
+ * end]. This is required by data integrity operations to ensure file data is
+ * on persistent storage prior to completion of the operation.
+ *
+ * Context: Process context, may sleep, takes the i_pages lock.
+ * Return: 0, or -EIO if the block size is not that of a page or if what is
+ * marked dirty is not a page.
+ */
+int dax_writeback_mapping_range(struct address_space *mapping,
+				struct dax_device *dax_dev,
+				struct writeback_control *wbc)
+{
+	XA_STATE(xas, &mapping->i_pages, wbc->range_start >> PAGE_SHIFT);
+	struct inode *inode = mapping->host;
+	pgoff_t end_index = wbc->range_end >> PAGE_SHIFT;
+	void *entry;
+	int ret = 0;
+	unsigned int scanned = 0;
+
+	if (WARN_ON_ONCE(inode->i_blkbits != PAGE_SHIFT))
+		return -EIO;
+
+	if (mapping_empty(mapping) || wbc->sync_mode != WB_SYNC_ALL)
+		return 0;
+
+	trace_dax_writeback_range(inode, xas.xa_index, end_index);
+
+	tag_pages_for_writeback(mapping, xas.xa_index, end_index);
+
+	xas_lock_irq(&xas);
+	xas_for_each_marked(&xas, entry, end_index, PAGECACHE_TAG_TOWRITE) {
+		ret = dax_writeback_one(&xas, dax_dev, mapping, entry);
+		if (ret < 0) {
+			mapping_set_error(mapping, ret);
+			break;
+		}
+		if (++scanned % XA_CHECK_SCHED)
+			continue;
+
+		xas_pause(&xas);
+		xas_unlock_irq(&xas);
+		cond_resched();
+		xas_lock_irq(&xas);
+	}
+	xas_unlock_irq(&xas);
+	trace_dax_writeback_range_done(inode, xas.xa_index, end_index);
+	return ret;
+}
+EXPORT_SYMBOL_NS_GPL(dax_writeback_mapping_range, DAX);
+
+static vm_fault_t dax_map_pfn_mkwrite(struct vm_fault *vmf, pfn_t pfn,
+				      unsigned int order)
+{
+	if (!order)
+		return vmf_insert_mixed_mkwrite(vmf->vma, vmf->address, pfn);
+	if (!IS_ENABLED(CONFIG_TRANSPARENT_HUGEPAGE))
+		return VM_FAULT_FALLBACK;
+	if (order == PMD_ORDER)
+		return vmf_insert_pfn_pmd(vmf, pfn, true);
+	if (IS_ENABLED(CONFIG_HAVE_ARCH_TRANSPARENT_HUGEPAGE_PUD) &&
+	    order == PUD_ORDER)
+		return vmf_insert_pfn_pud(vmf, pfn, true);
+	return VM_FAULT_FALLBACK;
+}
+
+/**
+ * dax_insert_pfn_mkwrite - insert PTE, PMD or PUD entry into page tables
+ * @vmf: The description of the fault
+ * @pfn: PFN to insert
+ * @order: Order of entry to insert.
+ *
+ * This function inserts a writeable PTE, PMD or PUD entry into the page tables
+ * for an mmaped DAX file.  It also marks the page cache entry as dirty.
+ *
+ * Context: Process context, may sleep, takes the i_pages lock. What keeps
+ * truncate out has been held since @pfn was inserted in the file.
+ * Return: VM_FAULT_NOPAGE when the page is mapped, or if the entry is no longer
+ * there and the fault is to be tried again; VM_FAULT_FALLBACK when @order
+ * cannot be used; VM_FAULT_SIGBUS or VM_FAULT_OOM.
+ */
+vm_fault_t
+dax_insert_pfn_mkwrite(struct vm_fault *vmf, pfn_t pfn, unsigned int order)
+{
+	struct address_space *mapping = vmf->vma->vm_file->f_mapping;
+	XA_STATE_ORDER(xas, &mapping->i_pages, vmf->pgoff, order);
+	void *entry;
+	vm_fault_t ret;
+
+	xas_lock_irq(&xas);
+	entry = get_unlocked_entry(&xas, order);
+	/*
+	 * The entry was not locked during the fsync. Did we race with someone
+	 * splitting or replacing it?
+	 */
+	if (!entry || dax_is_conflict(entry) ||
+	    dax_entry_order(entry) != order || !dax_has_pages(entry) ||
+	    dax_to_pfn(entry) != pfn_t_to_pfn(pfn)) {
+		put_unlocked_entry(&xas, entry, WAKE_NEXT);
+		xas_unlock_irq(&xas);
+		trace_dax_insert_pfn_mkwrite_no_entry(mapping->host, vmf,
+						      VM_FAULT_NOPAGE);
+		return VM_FAULT_NOPAGE;
+	}
+	xas_set_mark(&xas, PAGECACHE_TAG_DIRTY);
+	dax_lock_entry(&xas, entry);
+	xas_unlock_irq(&xas);
+	ret = dax_map_pfn_mkwrite(vmf, pfn, order);
+	dax_unlock_entry(&xas, entry);
+	trace_dax_insert_pfn_mkwrite(mapping->host, vmf, ret);
+	return ret;
+}
