@@ -16,8 +16,8 @@ check_kernel()
 	*) die "unknown kernel '${1-}': want base or series" ;;
 	esac
 	case ${2-} in
-	debug|release) ;;
-	*) die "unknown flavour '${2-}': want debug or release" ;;
+	debug|release|coverage) ;;
+	*) die "unknown flavour '${2-}': want debug, release or coverage" ;;
 	esac
 }
 
@@ -44,13 +44,17 @@ kmake()
 	local k=$1 f=$2
 	shift 2
 	build_env "$k" "$f"
+	[ "$f" != coverage ] || set -- "$(profile_arg)" "$@"
 	make -C "$(source_dir "$k")" O=".lab-$f" -j$(($(nproc) + 1)) \
 		CC='ccache gcc' HOSTCC='ccache gcc' "$@"
 }
 
 fragments()
 {
-	cat "$TOP/tools/lab/config/common.config" "$TOP/tools/lab/config/$1.config"
+	local config=$TOP/tools/lab/config
+	cat "$config/common.config"
+	[ "$1" != coverage ] || cat "$config/debug.config"
+	cat "$config/$1.config"
 }
 
 # source_state K F: changes whenever a build could come out differently.
@@ -60,6 +64,7 @@ source_state()
 	dir=$(source_dir "$1")
 	{
 		fragments "$2"
+		[ "$2" != coverage ] || profile_arg
 		declare -f build_env kmake configure nvdimm_test_modules install_modules
 		gcc --version
 		git -C "$dir" rev-parse 'HEAD^{tree}'
@@ -133,7 +138,7 @@ build_kernel()
 
 cmd_build()
 {
-	[ $# = 2 ] || die "usage: lab build base|series debug|release"
+	[ $# = 2 ] || die "usage: lab build base|series debug|release|coverage"
 	check_kernel "$@"
 	need_packages
 	build_kernel "$@"

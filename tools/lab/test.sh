@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash
-# lab test: every test that the series brings, on series debug, in one boot.
+# lab test: every test that the series brings, on series debug, in one boot; on
+# series coverage with --coverage.
 
 # Room for a 1 GiB device-dax mapping, whose alignment costs up to another GiB.
 readonly TEST_PMEM=e820:3G
@@ -70,39 +71,56 @@ test_counts()
 	}' "$1"
 }
 
-# run_tests NAME: in a guest; the whole output goes to the file TEST_LOG.
+# run_tests: in a guest; the whole output goes to the file TEST_LOG.
 run_tests()
 {
+	local -a command=(/lab/selftests.sh "$TEST_NAME")
 	local lines filter rc=0
+	[ "$TEST_F" != coverage ] ||
+		command=(/lab/coverage.sh "${COVERED%.c}.gcda" "${command[@]}")
 	TEST_LOG=$LOGS/test.log
 	exec {lines}> >(tee "$TEST_LOG" | test_lines)
 	filter=$!
-	guest_boot series debug --pmem "$TEST_PMEM" --share "$SELFTESTS" \
-		--timeout "$TEST_LIMIT" -- /lab/selftests.sh "$1" >&"$lines" || rc=$?
+	guest_boot series "$TEST_F" --pmem "$TEST_PMEM" --share "$SELFTESTS" \
+		--timeout "$TEST_LIMIT" -- "${command[@]}" >&"$lines" || rc=$?
 	exec {lines}>&-
 	wait "$filter"
 	return $rc
 }
 
+parse_test()
+{
+	TEST_F=debug TEST_NAME=''
+	while [ $# -gt 0 ]; do
+		case $1 in
+		--coverage) TEST_F=coverage ;;
+		-k)	[[ ${2-} == +([a-zA-Z0-9_.]) ]] ||
+				die "-k '${2-}': want part of a test's name"
+			TEST_NAME=$2
+			shift ;;
+		*) die "usage: lab test [-k NAME] [--coverage]" ;;
+		esac
+		shift
+	done
+}
+
 cmd_test()
 {
-	local name='' passed failed skipped rc=0
-	if [ $# -gt 0 ]; then
-		[ "$1 $#" = "-k 2" ] || die "usage: lab test [-k NAME]"
-		name=$2
-		[[ $name == +([a-zA-Z0-9_.]) ]] || die "-k '$name': want part of a test's name"
-	fi
+	local passed failed skipped rc=0
+	parse_test "$@"
 	need_packages
+	[ "$TEST_F" != coverage ] || need_coverage
 	need_image
-	build_kernel series debug
+	build_kernel series "$TEST_F"
 	need_selftests
-	run_tests "$name" || rc=$?
+	run_tests || rc=$?
 	say "everything the tests said: $TEST_LOG"
 	read -r passed failed skipped < <(test_counts "$TEST_LOG")
 	if [ $((passed + failed)) = 0 ]; then
 		say "no test ran"
 		rc=1
 	fi
+	[ "$TEST_F" != coverage ] || report_coverage "$TEST_NAME" || rc=$((rc ? rc : 1))
 	echo "$passed passed, $failed failed, $skipped skipped"
 	[ "$failed" = 0 ] || rc=1
 	return $rc
