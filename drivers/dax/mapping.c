@@ -16,6 +16,7 @@
 #include <linux/pfn_t.h>
 #include <linux/rmap.h>
 #include <linux/sched.h>
+#include <linux/smp.h>
 #include <linux/spinlock.h>
 #include <linux/wait_bit.h>
 #include <linux/writeback.h>
@@ -40,7 +41,7 @@ static int __init init_dax_wait_table(void)
 
 	for (i = 0; i < DAX_WAIT_TABLE_ENTRIES; i++)
 		init_waitqueue_head(wait_table + i);
-	for (i = 0; i < ARRAY_SIZE(association_locks); i++)
+	for (i = 0; i < 1 << DAX_ASSOCIATION_LOCK_BITS; i++)
 		spin_lock_init(association_locks + i);
 	return 0;
 }
@@ -64,9 +65,8 @@ fs_initcall(init_dax_wait_table);
 #define DAX_EMPTY	BIT(4)
 
 /*
- * What these leave of a value must hold the pfn of any page. All pages that
- * entries have are ZONE_DEVICE pages, for want of which a 32-bit kernel with
- * larger physical addresses can have DAX devices, but no such entries.
+ * What these leave of a value must hold the pfn of any page that an entry can
+ * have. That is one of ZONE_DEVICE, which no 32-bit kernel has.
  */
 #ifdef CONFIG_ZONE_DEVICE
 #ifndef MAX_POSSIBLE_PHYSMEM_BITS
@@ -173,10 +173,7 @@ static bool dax_is_conflict(void *entry)
 	return entry == XA_RETRY_ENTRY;
 }
 
-/*
- * An error instead of an entry is a VM_FAULT code, kept in an internal entry:
- * the ERR_PTR() values overlap with value entries.
- */
+/* See dax_is_fault(). */
 static void *dax_fault_to_entry(vm_fault_t fault)
 {
 	return xa_mk_internal((__force unsigned long)fault);
@@ -185,14 +182,14 @@ static void *dax_fault_to_entry(vm_fault_t fault)
 /*
  * DAX page cache entry locking
  */
-struct exceptional_entry_key {
+struct dax_entry_key {
 	struct xarray *xa;
 	pgoff_t entry_start;
 };
 
-struct wait_exceptional_entry_queue {
+struct dax_entry_wait {
 	wait_queue_entry_t wait;
-	struct exceptional_entry_key key;
+	struct dax_entry_key key;
 };
 
 /**
@@ -207,7 +204,7 @@ enum dax_wake_mode {
 
 static wait_queue_head_t *
 dax_entry_waitqueue(struct xa_state *xas, void *entry,
-		    struct exceptional_entry_key *key)
+		    struct dax_entry_key *key)
 {
 	unsigned long hash;
 	unsigned long index;
@@ -221,12 +218,12 @@ dax_entry_waitqueue(struct xa_state *xas, void *entry,
 	return wait_table + hash;
 }
 
-static int wake_exceptional_entry_func(wait_queue_entry_t *wait,
-				       unsigned int mode, int sync, void *keyp)
+static int dax_wake_entry_func(wait_queue_entry_t *wait, unsigned int mode,
+			       int sync, void *keyp)
 {
-	struct exceptional_entry_key *key = keyp;
-	struct wait_exceptional_entry_queue *ewait =
-		container_of(wait, struct wait_exceptional_entry_queue, wait);
+	struct dax_entry_key *key = keyp;
+	struct dax_entry_wait *ewait =
+		container_of(wait, struct dax_entry_wait, wait);
 
 	if (key->xa != ewait->key.xa ||
 	    key->entry_start != ewait->key.entry_start)
@@ -242,7 +239,7 @@ static int wake_exceptional_entry_func(wait_queue_entry_t *wait,
 static void dax_wake_entry(struct xa_state *xas, void *entry,
 			   enum dax_wake_mode mode)
 {
-	struct exceptional_entry_key key;
+	struct dax_entry_key key;
 	wait_queue_head_t *wq;
 
 	wq = dax_entry_waitqueue(xas, entry, &key);
@@ -260,22 +257,22 @@ static void dax_wake_entry(struct xa_state *xas, void *entry,
 /*
  * Look up entry in page cache, wait for it to become unlocked if it
  * is a DAX entry and return it.  The caller must subsequently call
- * put_unlocked_entry() if it did not lock the entry or dax_unlock_entry()
+ * dax_put_unlocked_entry() if it did not lock the entry or dax_unlock_entry()
  * if it did.  The entry returned may have a larger order than @order.
  * If @order is larger than the order of the entry found in i_pages, this
  * function returns a dax_is_conflict entry.
  *
  * Must be called with the i_pages lock held.
  */
-static void *get_unlocked_entry(struct xa_state *xas, unsigned int order)
+static void *dax_get_unlocked_entry(struct xa_state *xas, unsigned int order)
 	__must_hold(&xas->xa->xa_lock)
 {
 	void *entry;
-	struct wait_exceptional_entry_queue ewait;
+	struct dax_entry_wait ewait;
 	wait_queue_head_t *wq;
 
 	init_wait(&ewait.wait);
-	ewait.wait.func = wake_exceptional_entry_func;
+	ewait.wait.func = dax_wake_entry_func;
 
 	for (;;) {
 		entry = xas_find_conflict(xas);
@@ -298,22 +295,34 @@ static void *get_unlocked_entry(struct xa_state *xas, unsigned int order)
 }
 
 /*
+ * As dax_get_unlocked_entry(), for the entry that a walk has come to.
+ * The walk can go on from where that leaves @xas.
+ */
+static void *dax_walk_unlocked_entry(struct xa_state *xas)
+	__must_hold(&xas->xa->xa_lock)
+{
+	/* In a walk xas_find_conflict() looks at what comes next only. */
+	xas_reset(xas);
+	return dax_get_unlocked_entry(xas, 0);
+}
+
+/*
  * The only thing keeping the address space around is the i_pages lock
  * (it's cycled in clear_inode() after removing the entries from i_pages)
  * After we call xas_unlock_irq(), we cannot touch xas->xa.
  */
-static void wait_entry_unlocked(struct xa_state *xas, void *entry)
+static void dax_wait_entry_unlocked(struct xa_state *xas, void *entry)
 	__releases(&xas->xa->xa_lock)
 {
-	struct wait_exceptional_entry_queue ewait;
+	struct dax_entry_wait ewait;
 	wait_queue_head_t *wq;
 
 	init_wait(&ewait.wait);
-	ewait.wait.func = wake_exceptional_entry_func;
+	ewait.wait.func = dax_wake_entry_func;
 
 	wq = dax_entry_waitqueue(xas, entry, &ewait.key);
 	/*
-	 * Unlike get_unlocked_entry() there is no guarantee that this
+	 * Unlike dax_get_unlocked_entry() there is no guarantee that this
 	 * path ever successfully retrieves an unlocked entry before an
 	 * inode dies. Perform a non-exclusive wait in case this path
 	 * never successfully performs its own wake up.
@@ -324,8 +333,8 @@ static void wait_entry_unlocked(struct xa_state *xas, void *entry)
 	finish_wait(wq, &ewait.wait);
 }
 
-static void put_unlocked_entry(struct xa_state *xas, void *entry,
-			       enum dax_wake_mode mode)
+static void dax_put_unlocked_entry(struct xa_state *xas, void *entry,
+				   enum dax_wake_mode mode)
 {
 	if (entry && !dax_is_conflict(entry))
 		dax_wake_entry(xas, entry, mode);
@@ -345,14 +354,13 @@ static void put_unlocked_entry(struct xa_state *xas, void *entry,
  */
 void dax_unlock_entry(struct xa_state *xas, void *entry)
 {
-	void *old;
-
-	WARN_ON_ONCE(dax_is_locked(entry));
 	xas_reset(xas);
 	xas_lock_irq(xas);
-	old = xas_store(xas, entry);
+	/* Whoever does not hold the lock does not know what is there now. */
+	if (!WARN_ON_ONCE(dax_is_locked(entry) ||
+			  !dax_is_locked(xas_load(xas))))
+		xas_store(xas, entry);
 	xas_unlock_irq(xas);
-	WARN_ON_ONCE(!dax_is_locked(old));
 	dax_wake_entry(xas, entry, WAKE_NEXT);
 }
 
@@ -456,7 +464,7 @@ static bool dax_share_entry(void *entry)
 
 /*
  * The part of @entry after @part, or the first one, or NULL: a PTE or PMD entry
- * whose pages are under one lock. A PTE entry of another file can come between
+ * whose pfns are under one lock. A PTE entry of another file can come between
  * the parts of a PUD entry; the page that both have then is shared.
  */
 static void *dax_next_part(void *entry, void *part)
@@ -472,7 +480,8 @@ static void *dax_next_part(void *entry, void *part)
  * it before its block is associated. Pages of two entries are shared then, so
  * that neither entry takes the association of the other.
  *
- * Return: false, with nothing changed, if they cannot be.
+ * Return: false, with nothing changed, if @entry is larger than a page, so that
+ * its pages cannot be shared.
  */
 static bool dax_associate_part(void *entry, struct address_space *mapping,
 			       pgoff_t index)
@@ -530,7 +539,7 @@ static struct folio *dax_disassociate_part(void *entry,
 	return busy;
 }
 
-/* As dax_disassociate_part(). */
+/* Return: as dax_disassociate_part(). */
 static struct folio *dax_disassociate_entry(void *entry,
 					    struct address_space *mapping)
 {
@@ -546,7 +555,7 @@ static struct folio *dax_disassociate_entry(void *entry,
 	return busy;
 }
 
-/* As dax_associate_part(). */
+/* Return: as dax_associate_part(). */
 static bool dax_associate_entry(void *entry, struct address_space *mapping,
 				pgoff_t index)
 {
@@ -595,9 +604,10 @@ static void dax_unmap_entry(struct address_space *mapping, void *entry,
 			    dax_entry_nr_pages(entry), false);
 }
 
-/* Remove @entry, which has no pages, for a smaller one to take its place. */
+/* Remove @entry, which has no pages, for one of @order to take its place. */
 static void dax_downgrade_entry(struct xa_state *xas,
-				struct address_space *mapping, void *entry)
+				struct address_space *mapping, void *entry,
+				unsigned int order)
 	__must_hold(&xas->xa->xa_lock)
 {
 	/* Make sure 'entry' remains valid while we drop the i_pages lock. */
@@ -616,7 +626,8 @@ static void dax_downgrade_entry(struct xa_state *xas,
 
 	dax_remove_entry(xas, mapping, entry);
 	dax_wake_entry(xas, entry, WAKE_ALL);
-	xas_reset(xas);
+	/* Changing an entry of a higher order made @xas forget its own. */
+	xas_set_order(xas, xas->xa_index, order);
 }
 
 static struct folio *dax_busy_folio(void *entry)
@@ -635,9 +646,10 @@ static struct folio *dax_busy_folio(void *entry)
  * dax_lock_folio - Lock the DAX entry corresponding to a folio
  * @folio: The folio whose entry we want to lock
  *
- * Context: Process context.
- * Return: A cookie to pass to dax_unlock_folio() or 0 if the entry could
- * not be locked.
+ * Context: Process context, may sleep, takes the i_pages lock. The device, and
+ * so @folio, cannot go away.
+ * Return: A cookie to pass to dax_unlock_folio(), which is ~0UL for a folio of
+ * device-dax, where nothing is locked; or 0 if no entry has the folio to itself.
  */
 dax_entry_t dax_lock_folio(struct folio *folio)
 {
@@ -674,7 +686,7 @@ dax_entry_t dax_lock_folio(struct folio *folio)
 		entry = xas_load(&xas);
 		if (dax_is_locked(entry)) {
 			rcu_read_unlock();
-			wait_entry_unlocked(&xas, entry);
+			dax_wait_entry_unlocked(&xas, entry);
 			rcu_read_lock();
 			continue;
 		}
@@ -708,11 +720,12 @@ void dax_unlock_folio(struct folio *folio, dax_entry_t cookie)
  * dax_lock_mapping_entry - Lock the DAX entry corresponding to a mapping
  * @mapping: the file's mapping whose entry we want to lock
  * @index: the offset within this file
- * @page: output the dax page corresponding to this dax entry
+ * @page: set to the first page of the entry; not set if it has none
  *
- * Context: Process context, may sleep. The inode cannot go away.
- * Return: A cookie to pass to dax_unlock_mapping_entry() or 0 if the entry
- * could not be locked. @page is not set if there is no page at @index.
+ * Context: Process context, may sleep, takes the i_pages lock. The inode cannot
+ * go away.
+ * Return: A cookie to pass to dax_unlock_mapping_entry(), which is ~0UL if there
+ * is no page at @index and nothing is locked; or 0 if this is not a DAX file.
  */
 dax_entry_t dax_lock_mapping_entry(struct address_space *mapping, pgoff_t index,
 				   struct page **page)
@@ -732,7 +745,7 @@ dax_entry_t dax_lock_mapping_entry(struct address_space *mapping, pgoff_t index,
 		entry = xas_load(&xas);
 		if (dax_is_locked(entry)) {
 			rcu_read_unlock();
-			wait_entry_unlocked(&xas, entry);
+			dax_wait_entry_unlocked(&xas, entry);
 			rcu_read_lock();
 			continue;
 		}
@@ -798,8 +811,8 @@ void dax_unlock_mapping_entry(struct address_space *mapping, pgoff_t index,
  * persistent memory the benefit is doubtful. We can add that later if we can
  * show it helps.
  *
- * Context: Process context, may sleep, takes the i_pages lock. What keeps
- * truncate out is held, usually mapping->invalidate_lock shared.
+ * Context: Process context, may sleep, takes i_mmap_rwsem and the i_pages lock.
+ * What keeps truncate out is held, usually mapping->invalidate_lock shared.
  * Return: The entry, to be unlocked with dax_unlock_entry(). Or, for which
  * dax_is_fault() is true and dax_entry_to_fault() gives the code:
  * VM_FAULT_FALLBACK if there are smaller entries in the range, VM_FAULT_OOM, or
@@ -812,7 +825,7 @@ void *dax_grab_entry(struct xa_state *xas, struct address_space *mapping,
 
 retry:
 	xas_lock_irq(xas);
-	entry = get_unlocked_entry(xas, order);
+	entry = dax_get_unlocked_entry(xas, order);
 
 	if (entry) {
 		if (dax_is_conflict(entry))
@@ -822,7 +835,7 @@ retry:
 			goto out_unlock;
 		}
 		if (dax_entry_order(entry) > order && !dax_has_pages(entry)) {
-			dax_downgrade_entry(xas, mapping, entry);
+			dax_downgrade_entry(xas, mapping, entry, order);
 			entry = NULL;
 		}
 	}
@@ -867,7 +880,8 @@ fallback:
  * to be able to run unmap_mapping_range() and subsequently not race
  * mapping_mapped() becoming true.
  *
- * Context: Process context, may sleep. The range is unmapped on return.
+ * Context: Process context, may sleep, takes i_mmap_rwsem and the i_pages lock.
+ * The range is unmapped on return.
  * Return: The first pinned folio, not referenced, or NULL. It stays valid as
  * long as the device does.
  */
@@ -905,9 +919,9 @@ struct folio *dax_layout_busy_folio(struct address_space *mapping,
 	 * get_user_pages_fast() will see that the page it took a reference
 	 * against is no longer mapped in the page tables and bail to the
 	 * get_user_pages() slow path.  The slow path is protected by
-	 * pte_lock() and pmd_lock(). New references are not taken without
-	 * holding those locks, and unmap_mapping_pages() will not zero the
-	 * pte or pmd without holding the respective lock, so we are
+	 * pte_lock(), pmd_lock() and pud_lock(). New references are not taken
+	 * without holding those locks, and unmap_mapping_pages() will not zero
+	 * the pte, pmd or pud without holding the respective lock, so we are
 	 * guaranteed to either see new references or prevent new
 	 * references from being established.
 	 */
@@ -918,10 +932,10 @@ struct folio *dax_layout_busy_folio(struct address_space *mapping,
 		if (WARN_ON_ONCE(!xa_is_value(entry)))
 			continue;
 		if (unlikely(dax_is_locked(entry)))
-			entry = get_unlocked_entry(&xas, 0);
+			entry = dax_walk_unlocked_entry(&xas);
 		if (entry)
 			folio = dax_busy_folio(entry);
-		put_unlocked_entry(&xas, entry, WAKE_NEXT);
+		dax_put_unlocked_entry(&xas, entry, WAKE_NEXT);
 		if (folio)
 			break;
 		if (++scanned % XA_CHECK_SCHED)
@@ -969,8 +983,9 @@ static int dax_wait_layout(struct inode *inode, loff_t start, loff_t end,
  * come back while the range is looked over, except after @wait dropped the
  * locks, which is why the range is looked over again then.
  *
- * Context: Process context, may sleep.  The locks that keep page faults out of
- * @inode are held exclusively, most often mapping->invalidate_lock.
+ * Context: Process context, may sleep, takes i_mmap_rwsem and the i_pages lock.
+ * The locks that keep page faults out of @inode are held exclusively, most often
+ * mapping->invalidate_lock.
  * Return: 0 with no page in the range pinned, or -ERESTARTSYS when a signal
  * ended the wait.  The locks are held either way.
  */
@@ -1045,10 +1060,11 @@ void dax_clear_dirty_range(struct address_space *mapping, pgoff_t start,
 
 	xas_lock_irq(&xas);
 	xas_for_each(&xas, entry, end) {
-		entry = get_unlocked_entry(&xas, 0);
+		if (unlikely(dax_is_locked(entry)))
+			entry = dax_walk_unlocked_entry(&xas);
 		xas_clear_mark(&xas, PAGECACHE_TAG_DIRTY);
 		xas_clear_mark(&xas, PAGECACHE_TAG_TOWRITE);
-		put_unlocked_entry(&xas, entry, WAKE_NEXT);
+		dax_put_unlocked_entry(&xas, entry, WAKE_NEXT);
 
 		if (++scanned % XA_CHECK_SCHED)
 			continue;
@@ -1059,6 +1075,18 @@ void dax_clear_dirty_range(struct address_space *mapping, pgoff_t start,
 		xas_lock_irq(&xas);
 	}
 	xas_unlock_irq(&xas);
+}
+
+/*
+ * GUP-fast takes a reference first and then looks whether the page is mapped
+ * still. Breaking the layout waits for it only by flushing the TLB, which it
+ * does not if another task has zapped the page table entry and is about to flush
+ * it. GUP-fast has interrupts disabled until it dropped such a reference.
+ */
+static void dax_assert_unpinned(struct folio *folio)
+{
+	kick_all_cpus_sync();
+	WARN_ON_ONCE(!dax_folio_is_idle(folio));
 }
 
 /**
@@ -1072,10 +1100,11 @@ void dax_clear_dirty_range(struct address_space *mapping, pgoff_t start,
 void dax_delete_mapping_entry(struct address_space *mapping, pgoff_t index)
 {
 	XA_STATE(xas, &mapping->i_pages, index);
+	struct folio *busy = NULL;
 	void *entry;
 
 	xas_lock_irq(&xas);
-	entry = get_unlocked_entry(&xas, 0);
+	entry = dax_get_unlocked_entry(&xas, 0);
 
 	/*
 	 * This gets called from truncate / punch_hole path. As such, the caller
@@ -1085,10 +1114,12 @@ void dax_delete_mapping_entry(struct address_space *mapping, pgoff_t index)
 	 * at that index as well, with pages that nothing has pinned.
 	 */
 	if (!WARN_ON_ONCE(!xa_is_value(entry)))
-		WARN_ON_ONCE(dax_remove_entry(&xas, mapping, entry));
+		busy = dax_remove_entry(&xas, mapping, entry);
 
-	put_unlocked_entry(&xas, entry, WAKE_ALL);
+	dax_put_unlocked_entry(&xas, entry, WAKE_ALL);
 	xas_unlock_irq(&xas);
+	if (busy)
+		dax_assert_unpinned(busy);
 }
 
 /**
@@ -1107,7 +1138,7 @@ int dax_invalidate_mapping_entry_sync(struct address_space *mapping,
 	void *entry;
 
 	xas_lock_irq(&xas);
-	entry = get_unlocked_entry(&xas, 0);
+	entry = dax_get_unlocked_entry(&xas, 0);
 	if (!entry || WARN_ON_ONCE(!xa_is_value(entry)))
 		goto out;
 	if (xas_get_mark(&xas, PAGECACHE_TAG_DIRTY) ||
@@ -1116,7 +1147,7 @@ int dax_invalidate_mapping_entry_sync(struct address_space *mapping,
 	dax_remove_entry(&xas, mapping, entry);
 	ret = 1;
 out:
-	put_unlocked_entry(&xas, entry, WAKE_ALL);
+	dax_put_unlocked_entry(&xas, entry, WAKE_ALL);
 	xas_unlock_irq(&xas);
 	return ret;
 }
@@ -1131,13 +1162,12 @@ out:
  * @flags: DAX_INSERT flags
  *
  * By this point dax_grab_entry() has ensured that we have a locked entry
- * of the appropriate size so we don't have to worry about downgrading PMDs to
- * PTEs.  If we happen to be trying to insert a PTE and there is a PMD
- * already in the tree, we will skip the insertion and just dirty the PMD as
- * appropriate.
+ * of the appropriate size so we don't have to worry about downgrading it.  If
+ * there is a larger entry with pages in the tree already, we will skip the
+ * insertion and just dirty that entry as appropriate.
  *
- * Context: Process context, may sleep, takes the i_pages lock. dax_read_lock()
- * is held unless @new_entry is of a hole.
+ * Context: Process context, may sleep, takes i_mmap_rwsem and the i_pages lock.
+ * dax_read_lock() is held unless @new_entry is of a hole.
  * Return: 0, or VM_FAULT_FALLBACK with the entry as it was, though its range
  * may have been unmapped: a page of @new_entry, which is larger than a page, is
  * associated with another entry.
@@ -1176,8 +1206,8 @@ vm_fault_t dax_insert_entry(struct xa_state *xas, struct address_space *mapping,
 		dax_disassociate_entry(entry, mapping);
 		/*
 		 * Only swap our new entry into the page cache if the current
-		 * entry is a zero page or an empty entry.  If a normal PTE or
-		 * PMD entry is already in the cache, we leave it alone.  This
+		 * entry is a zero page or an empty entry.  If an entry with
+		 * pages is already in the cache, we leave it alone.  This
 		 * means that if we are trying to insert a PTE and the
 		 * existing entry is a PMD, we will just leave the PMD in the
 		 * tree and dirty it if necessary.
@@ -1209,7 +1239,7 @@ vm_fault_t dax_insert_entry(struct xa_state *xas, struct address_space *mapping,
 static int dax_wait_writeback(struct xa_state *xas, void **entryp)
 	__must_hold(&xas->xa->xa_lock)
 {
-	void *entry = get_unlocked_entry(xas, 0), *old_entry = *entryp;
+	void *entry = dax_walk_unlocked_entry(xas), *old_entry = *entryp;
 	int ret = 0;
 
 	*entryp = NULL;
@@ -1235,7 +1265,7 @@ static int dax_wait_writeback(struct xa_state *xas, void **entryp)
 	return 0;
 
 put_unlocked:
-	put_unlocked_entry(xas, entry, WAKE_NEXT);
+	dax_put_unlocked_entry(xas, entry, WAKE_NEXT);
 	return ret;
 }
 
@@ -1290,10 +1320,10 @@ static int dax_writeback_one(struct xa_state *xas, struct dax_device *dax_dev,
 
 	/*
 	 * If dax_writeback_mapping_range() was given a wbc->range_start
-	 * in the middle of a PMD, the 'index' we use needs to be
-	 * aligned to the start of the PMD.
-	 * This allows us to flush for PMD_SIZE and not have to worry about
-	 * partial PMD writebacks.
+	 * in the middle of an entry, the 'index' we use needs to be
+	 * aligned to the start of the entry.
+	 * This allows us to flush all of it and not have to worry about
+	 * partial writebacks.
 	 */
 	count = dax_entry_nr_pages(entry);
 	index = dax_entry_start(entry, xas->xa_index);
@@ -1328,7 +1358,7 @@ static int dax_writeback_one(struct xa_state *xas, struct dax_device *dax_dev,
  * end]. This is required by data integrity operations to ensure file data is
  * on persistent storage prior to completion of the operation.
  *
- * Context: Process context, may sleep, takes the i_pages lock.
+ * Context: Process context, may sleep, takes i_mmap_rwsem and the i_pages lock.
  * Return: 0, or -EIO if the block size is not that of a page or if what is
  * marked dirty is not a page.
  */
@@ -1374,28 +1404,13 @@ int dax_writeback_mapping_range(struct address_space *mapping,
 }
 EXPORT_SYMBOL_NS_GPL(dax_writeback_mapping_range, DAX);
 
-static vm_fault_t dax_map_pfn_mkwrite(struct vm_fault *vmf, pfn_t pfn,
-				      unsigned int order)
-{
-	if (!order)
-		return vmf_insert_mixed_mkwrite(vmf->vma, vmf->address, pfn);
-	if (!IS_ENABLED(CONFIG_TRANSPARENT_HUGEPAGE))
-		return VM_FAULT_FALLBACK;
-	if (order == PMD_ORDER)
-		return vmf_insert_pfn_pmd(vmf, pfn, true);
-	if (IS_ENABLED(CONFIG_HAVE_ARCH_TRANSPARENT_HUGEPAGE_PUD) &&
-	    order == PUD_ORDER)
-		return vmf_insert_pfn_pud(vmf, pfn, true);
-	return VM_FAULT_FALLBACK;
-}
-
 /**
- * dax_insert_pfn_mkwrite - insert PTE, PMD or PUD entry into page tables
+ * dax_insert_pfn_mkwrite - insert PTE or PMD entry into page tables
  * @vmf: The description of the fault
  * @pfn: PFN to insert
  * @order: Order of entry to insert.
  *
- * This function inserts a writeable PTE, PMD or PUD entry into the page tables
+ * This function inserts a writeable PTE or PMD entry into the page tables
  * for an mmaped DAX file.  It also marks the page cache entry as dirty.
  *
  * Context: Process context, may sleep, takes the i_pages lock. What keeps
@@ -1413,7 +1428,7 @@ dax_insert_pfn_mkwrite(struct vm_fault *vmf, pfn_t pfn, unsigned int order)
 	vm_fault_t ret;
 
 	xas_lock_irq(&xas);
-	entry = get_unlocked_entry(&xas, order);
+	entry = dax_get_unlocked_entry(&xas, order);
 	/*
 	 * The entry was not locked during the fsync. Did we race with someone
 	 * splitting or replacing it?
@@ -1421,7 +1436,7 @@ dax_insert_pfn_mkwrite(struct vm_fault *vmf, pfn_t pfn, unsigned int order)
 	if (!entry || dax_is_conflict(entry) ||
 	    dax_entry_order(entry) != order || !dax_has_pages(entry) ||
 	    dax_to_pfn(entry) != pfn_t_to_pfn(pfn)) {
-		put_unlocked_entry(&xas, entry, WAKE_NEXT);
+		dax_put_unlocked_entry(&xas, entry, WAKE_NEXT);
 		xas_unlock_irq(&xas);
 		trace_dax_insert_pfn_mkwrite_no_entry(mapping->host, vmf,
 						      VM_FAULT_NOPAGE);
@@ -1430,7 +1445,12 @@ dax_insert_pfn_mkwrite(struct vm_fault *vmf, pfn_t pfn, unsigned int order)
 	xas_set_mark(&xas, PAGECACHE_TAG_DIRTY);
 	dax_lock_entry(&xas, entry);
 	xas_unlock_irq(&xas);
-	ret = dax_map_pfn_mkwrite(vmf, pfn, order);
+	if (order == 0)
+		ret = vmf_insert_mixed_mkwrite(vmf->vma, vmf->address, pfn);
+	else if (IS_ENABLED(CONFIG_FS_DAX_PMD) && order == PMD_ORDER)
+		ret = vmf_insert_pfn_pmd(vmf, pfn, true);
+	else
+		ret = VM_FAULT_FALLBACK;
 	dax_unlock_entry(&xas, entry);
 	trace_dax_insert_pfn_mkwrite(mapping->host, vmf, ret);
 	return ret;

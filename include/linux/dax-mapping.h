@@ -25,11 +25,28 @@ struct vm_fault;
 #define DAX_INSERT_SHARED	BIT(1)
 #define DAX_INSERT_COW		BIT(2)
 
+/**
+ * dax_is_fault - did dax_grab_entry() fail?
+ * @entry: what it returned
+ *
+ * An error instead of an entry is a VM_FAULT code, kept in an internal entry:
+ * the ERR_PTR() values overlap with value entries.
+ *
+ * Context: Any.
+ * Return: true if @entry is not an entry, but a VM_FAULT code.
+ */
 static inline bool dax_is_fault(void *entry)
 {
 	return xa_is_internal(entry);
 }
 
+/**
+ * dax_entry_to_fault - the reason why dax_grab_entry() failed
+ * @entry: what it returned, with dax_is_fault() true
+ *
+ * Context: Any.
+ * Return: A VM_FAULT code.
+ */
 static inline vm_fault_t dax_entry_to_fault(void *entry)
 {
 	return (__force vm_fault_t)xa_to_internal(entry);
