@@ -6,6 +6,7 @@
  * Author: Ross Zwisler <ross.zwisler@linux.intel.com>
  */
 
+#include <kunit/visibility.h>
 #include <linux/dax.h>
 #include <linux/dax-mapping.h>
 #include <linux/fs.h>
@@ -16,11 +17,12 @@
 #include <linux/pfn_t.h>
 #include <linux/rmap.h>
 #include <linux/sched.h>
-#include <linux/smp.h>
 #include <linux/spinlock.h>
 #include <linux/wait_bit.h>
 #include <linux/writeback.h>
 #include <linux/xarray.h>
+
+#include "dax-private.h"
 
 #define CREATE_TRACE_POINTS
 #include <trace/events/fs_dax.h>
@@ -76,10 +78,11 @@ static_assert(BITS_PER_XA_VALUE - DAX_SHIFT >=
 	      MAX_POSSIBLE_PHYSMEM_BITS - PAGE_SHIFT);
 #endif
 
-static unsigned long dax_to_pfn(void *entry)
+VISIBLE_IF_KUNIT unsigned long dax_to_pfn(void *entry)
 {
 	return xa_to_value(entry) >> DAX_SHIFT;
 }
+EXPORT_SYMBOL_IF_KUNIT(dax_to_pfn);
 
 static void *dax_encode_entry(unsigned long pfn, unsigned int order,
 			      unsigned long flags)
@@ -105,6 +108,7 @@ void *dax_make_entry(unsigned long pfn, unsigned int order)
 {
 	return dax_encode_entry(pfn, order, 0);
 }
+EXPORT_SYMBOL_IF_KUNIT(dax_make_entry);
 
 /**
  * dax_make_zero_entry - encode an entry of a hole that is mapped for reading
@@ -118,18 +122,20 @@ void *dax_make_zero_entry(unsigned long pfn, unsigned int order)
 {
 	return dax_encode_entry(pfn, order, DAX_ZERO_PAGE);
 }
+EXPORT_SYMBOL_IF_KUNIT(dax_make_zero_entry);
 
 static void *dax_make_empty_entry(unsigned int order)
 {
 	return dax_encode_entry(0, order, DAX_EMPTY);
 }
 
-static bool dax_is_locked(void *entry)
+VISIBLE_IF_KUNIT bool dax_is_locked(void *entry)
 {
 	return xa_to_value(entry) & DAX_LOCKED;
 }
+EXPORT_SYMBOL_IF_KUNIT(dax_is_locked);
 
-static unsigned int dax_entry_order(void *entry)
+VISIBLE_IF_KUNIT unsigned int dax_entry_order(void *entry)
 {
 	if (xa_to_value(entry) & DAX_PMD)
 		return PMD_ORDER;
@@ -137,6 +143,7 @@ static unsigned int dax_entry_order(void *entry)
 		return PUD_ORDER;
 	return 0;
 }
+EXPORT_SYMBOL_IF_KUNIT(dax_entry_order);
 
 static unsigned long dax_entry_nr_pages(void *entry)
 {
@@ -149,15 +156,17 @@ static pgoff_t dax_entry_start(void *entry, pgoff_t index)
 	return index & ~(dax_entry_nr_pages(entry) - 1);
 }
 
-static int dax_is_zero_entry(void *entry)
+VISIBLE_IF_KUNIT int dax_is_zero_entry(void *entry)
 {
 	return xa_to_value(entry) & DAX_ZERO_PAGE;
 }
+EXPORT_SYMBOL_IF_KUNIT(dax_is_zero_entry);
 
-static int dax_is_empty_entry(void *entry)
+VISIBLE_IF_KUNIT int dax_is_empty_entry(void *entry)
 {
 	return xa_to_value(entry) & DAX_EMPTY;
 }
+EXPORT_SYMBOL_IF_KUNIT(dax_is_empty_entry);
 
 static bool dax_has_pages(void *entry)
 {
@@ -340,6 +349,19 @@ static void dax_put_unlocked_entry(struct xa_state *xas, void *entry,
 		dax_wake_entry(xas, entry, mode);
 }
 
+/* In a walk over i_pages, let others have the lock and the CPU now and then. */
+static void dax_pause_walk(struct xa_state *xas, unsigned int *scanned)
+	__must_hold(&xas->xa->xa_lock)
+{
+	if (++*scanned % XA_CHECK_SCHED)
+		return;
+
+	xas_pause(xas);
+	xas_unlock_irq(xas);
+	cond_resched();
+	xas_lock_irq(xas);
+}
+
 /**
  * dax_unlock_entry - unlock an entry and wake who waits for it next
  * @xas: state at an index of the entry
@@ -363,6 +385,7 @@ void dax_unlock_entry(struct xa_state *xas, void *entry)
 	xas_unlock_irq(xas);
 	dax_wake_entry(xas, entry, WAKE_NEXT);
 }
+EXPORT_SYMBOL_IF_KUNIT(dax_unlock_entry);
 
 /*
  * Return: The entry stored at this location before it was locked.
@@ -697,6 +720,7 @@ dax_entry_t dax_lock_folio(struct folio *folio)
 	rcu_read_unlock();
 	return (dax_entry_t)entry;
 }
+EXPORT_SYMBOL_IF_KUNIT(dax_lock_folio);
 
 /**
  * dax_unlock_folio - unlock the DAX entry that dax_lock_folio() locked
@@ -715,6 +739,7 @@ void dax_unlock_folio(struct folio *folio, dax_entry_t cookie)
 
 	dax_unlock_entry(&xas, (void *)cookie);
 }
+EXPORT_SYMBOL_IF_KUNIT(dax_unlock_folio);
 
 /**
  * dax_lock_mapping_entry - Lock the DAX entry corresponding to a mapping
@@ -768,6 +793,7 @@ dax_entry_t dax_lock_mapping_entry(struct address_space *mapping, pgoff_t index,
 	rcu_read_unlock();
 	return (dax_entry_t)entry;
 }
+EXPORT_SYMBOL_IF_KUNIT(dax_lock_mapping_entry);
 
 /**
  * dax_unlock_mapping_entry - unlock what dax_lock_mapping_entry() locked
@@ -787,6 +813,7 @@ void dax_unlock_mapping_entry(struct address_space *mapping, pgoff_t index,
 
 	dax_unlock_entry(&xas, (void *)cookie);
 }
+EXPORT_SYMBOL_IF_KUNIT(dax_unlock_mapping_entry);
 
 /**
  * dax_grab_entry - find the entry of a page fault, or add one, and lock it
@@ -864,6 +891,7 @@ fallback:
 	xas_unlock_irq(xas);
 	return dax_fault_to_entry(VM_FAULT_FALLBACK);
 }
+EXPORT_SYMBOL_IF_KUNIT(dax_grab_entry);
 
 /**
  * dax_layout_busy_folio - find first pinned folio in a range of @mapping
@@ -938,13 +966,7 @@ struct folio *dax_layout_busy_folio(struct address_space *mapping,
 		dax_put_unlocked_entry(&xas, entry, WAKE_NEXT);
 		if (folio)
 			break;
-		if (++scanned % XA_CHECK_SCHED)
-			continue;
-
-		xas_pause(&xas);
-		xas_unlock_irq(&xas);
-		cond_resched();
-		xas_lock_irq(&xas);
+		dax_pause_walk(&xas, &scanned);
 	}
 	xas_unlock_irq(&xas);
 	return folio;
@@ -1026,6 +1048,7 @@ bool dax_mapping_pinned(struct address_space *mapping)
 	rcu_read_unlock();
 	return pinned;
 }
+EXPORT_SYMBOL_IF_KUNIT(dax_mapping_pinned);
 
 /**
  * dax_wait_unpinned - wait until no page of an unused DAX file is pinned
@@ -1040,6 +1063,7 @@ int dax_wait_unpinned(struct inode *inode, unsigned int state)
 {
 	return dax_wait_layout(inode, 0, LLONG_MAX, state, dax_wait_unlocked);
 }
+EXPORT_SYMBOL_IF_KUNIT(dax_wait_unpinned);
 
 /**
  * dax_clear_dirty_range - forget that entries are dirty
@@ -1065,29 +1089,11 @@ void dax_clear_dirty_range(struct address_space *mapping, pgoff_t start,
 		xas_clear_mark(&xas, PAGECACHE_TAG_DIRTY);
 		xas_clear_mark(&xas, PAGECACHE_TAG_TOWRITE);
 		dax_put_unlocked_entry(&xas, entry, WAKE_NEXT);
-
-		if (++scanned % XA_CHECK_SCHED)
-			continue;
-
-		xas_pause(&xas);
-		xas_unlock_irq(&xas);
-		cond_resched();
-		xas_lock_irq(&xas);
+		dax_pause_walk(&xas, &scanned);
 	}
 	xas_unlock_irq(&xas);
 }
-
-/*
- * GUP-fast takes a reference first and then looks whether the page is mapped
- * still. Breaking the layout waits for it only by flushing the TLB, which it
- * does not if another task has zapped the page table entry and is about to flush
- * it. GUP-fast has interrupts disabled until it dropped such a reference.
- */
-static void dax_assert_unpinned(struct folio *folio)
-{
-	kick_all_cpus_sync();
-	WARN_ON_ONCE(!dax_folio_is_idle(folio));
-}
+EXPORT_SYMBOL_IF_KUNIT(dax_clear_dirty_range);
 
 /**
  * dax_delete_mapping_entry - remove an entry whose blocks are about to be freed
@@ -1100,7 +1106,6 @@ static void dax_assert_unpinned(struct folio *folio)
 void dax_delete_mapping_entry(struct address_space *mapping, pgoff_t index)
 {
 	XA_STATE(xas, &mapping->i_pages, index);
-	struct folio *busy = NULL;
 	void *entry;
 
 	xas_lock_irq(&xas);
@@ -1114,12 +1119,10 @@ void dax_delete_mapping_entry(struct address_space *mapping, pgoff_t index)
 	 * at that index as well, with pages that nothing has pinned.
 	 */
 	if (!WARN_ON_ONCE(!xa_is_value(entry)))
-		busy = dax_remove_entry(&xas, mapping, entry);
+		WARN_ON_ONCE(dax_remove_entry(&xas, mapping, entry));
 
 	dax_put_unlocked_entry(&xas, entry, WAKE_ALL);
 	xas_unlock_irq(&xas);
-	if (busy)
-		dax_assert_unpinned(busy);
 }
 
 /**
@@ -1175,8 +1178,12 @@ out:
 vm_fault_t dax_insert_entry(struct xa_state *xas, struct address_space *mapping,
 			    void **entryp, void *new_entry, unsigned int flags)
 {
-	bool replace = flags & (DAX_INSERT_SHARED | DAX_INSERT_COW);
 	void *entry = *entryp;
+	bool replace = flags & DAX_INSERT_SHARED;
+
+	/* When a fault is repeated, the copy may be there already. */
+	if (flags & DAX_INSERT_COW)
+		replace = entry != new_entry;
 
 	if (flags & DAX_INSERT_DIRTY)
 		__mark_inode_dirty(mapping->host, I_DIRTY_PAGES);
@@ -1229,6 +1236,7 @@ vm_fault_t dax_insert_entry(struct xa_state *xas, struct address_space *mapping,
 	xas_unlock_irq(xas);
 	return 0;
 }
+EXPORT_SYMBOL_IF_KUNIT(dax_insert_entry);
 
 /*
  * Wait for *@entryp, which was found locked, to be unlocked.
@@ -1390,13 +1398,7 @@ int dax_writeback_mapping_range(struct address_space *mapping,
 			mapping_set_error(mapping, ret);
 			break;
 		}
-		if (++scanned % XA_CHECK_SCHED)
-			continue;
-
-		xas_pause(&xas);
-		xas_unlock_irq(&xas);
-		cond_resched();
-		xas_lock_irq(&xas);
+		dax_pause_walk(&xas, &scanned);
 	}
 	xas_unlock_irq(&xas);
 	trace_dax_writeback_range_done(inode, xas.xa_index, end_index);

@@ -74,7 +74,14 @@ source_state()
 	} | sha256sum
 }
 
-# configure K F: every symbol of the fragments must have taken.
+# has_symbol K NAME: a Kconfig file of K knows it.
+has_symbol()
+{
+	grep -rqE "^(menu)?config $2\$" --include='Kconfig*' "$(source_dir "$1")"
+}
+
+# configure K F: every symbol of the fragments must have taken, but for those
+# that the series brings and this tree does not have.
 configure()
 {
 	local obj line
@@ -85,8 +92,9 @@ configure()
 	while read -r line; do
 		if [[ $line =~ ^'# '(CONFIG_[A-Z0-9_]+)' is not set' ]]; then
 			! grep -q "^${BASH_REMATCH[1]}=" "$obj/.config" || break
-		elif [[ $line == CONFIG_* ]]; then
-			grep -qxF "$line" "$obj/.config" || break
+		elif [[ $line =~ ^CONFIG_([A-Z0-9_]+)= ]]; then
+			grep -qxF "$line" "$obj/.config" ||
+				! has_symbol "$1" "${BASH_REMATCH[1]}" || break
 		fi
 		line=
 	done <"$obj/lab.config"

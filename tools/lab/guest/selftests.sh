@@ -9,8 +9,14 @@ name=${1-}
 if [ -n "$name" ]; then
 	export KSELFTEST_RUN_FSDAX_SH_ARGS="-k $name"
 	export KSELFTEST_RUN_DEVDAX_SH_ARGS="-k $name"
+	export KSELFTEST_RUN_STRESS_SH_ARGS="-k $name"
 fi
 cd /host && ./run_kselftest.sh -c dax
+
+# KUnit suites run when their module is loaded. One that crashes is found by what
+# the kernel says about it.
+modprobe dax_kunit && compgen -G '/sys/kernel/debug/kunit/dax_*/results' >/dev/null ||
+	echo "# not ok 1 kunit dax_kunit: cannot run"
 
 for results in /sys/kernel/debug/kunit/*/results; do
 	[ -e "$results" ] || continue

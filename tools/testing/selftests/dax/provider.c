@@ -49,14 +49,14 @@ static const struct provider providers[] = {
 	}, {
 		.name = "xfs", .fstype = "xfs", .options = "dax=always",
 		.huge_faults = true,
-		.mkfs = { "mkfs.xfs", "-q", "-f", "-K", "-m", "reflink=0",
+		.mkfs = { "mkfs.xfs", "-q", "-f", "-K", "-m", "reflink=0,rmapbt=0",
 			  "-d", "size=384m,agcount=2,su=2m,sw=1",
 			  "-l", "size=64m,su=4096",
 			  MKFS_DEV },
 	}, {
 		.name = "xfs_reflink", .fstype = "xfs", .options = "dax=always",
 		.huge_faults = true,
-		.mkfs = { "mkfs.xfs", "-q", "-f", "-K", "-m", "reflink=1",
+		.mkfs = { "mkfs.xfs", "-q", "-f", "-K", "-m", "reflink=1,rmapbt=0",
 			  "-d", "size=384m,agcount=2,su=2m,sw=1",
 			  "-l", "size=64m,su=4096",
 			  MKFS_DEV },

@@ -1,0 +1,2389 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * KUnit tests for the entries of DAX files
+ *
+ * Entries are made as page faults make them, with dax_grab_entry() and
+ * dax_insert_entry(), in inodes of a filesystem that is never visible. Their
+ * pages are those of a pgmap at physical addresses that have no memory: struct
+ * pages are all that drivers/dax/mapping.c looks at.
+ *
+ * Whoever is to wait is a thread, started with dax_test_start(). A wake-up that
+ * is lost shows in dax_test_join(), which does not wait for good.
+ */
+
+#include <kunit/test.h>
+#include <linux/bits.h>
+#include <linux/completion.h>
+#include <linux/dax.h>
+#include <linux/dax-mapping.h>
+#include <linux/delay.h>
+#include <linux/fs.h>
+#include <linux/huge_mm.h>
+#include <linux/ioport.h>
+#include <linux/kthread.h>
+#include <linux/memremap.h>
+#include <linux/mm.h>
+#include <linux/module.h>
+#include <linux/mount.h>
+#include <linux/pagemap.h>
+#include <linux/pseudo_fs.h>
+#include <linux/sched/signal.h>
+#include <linux/sched/task.h>
+#include <linux/slab.h>
+#include <linux/writeback.h>
+#include <linux/xarray.h>
+
+#include "../dax-private.h"
+
+/* Where the files of most cases have their entries: not at 0. */
+#define DAX_TEST_INDEX		BIT(PUD_ORDER)
+
+static bool warnings;
+module_param(warnings, bool, 0444);
+MODULE_PARM_DESC(warnings, "Run the cases in which the kernel is right to warn");
+
+static unsigned int timeout = 20;
+module_param(timeout, uint, 0444);
+MODULE_PARM_DESC(timeout, "Seconds after which a thread that waits is stuck");
+
+/*
+ * The fixture of a suite
+ */
+
+static struct {
+	struct vfsmount *mnt;
+	struct resource *res;
+	struct dev_pagemap pgmap;
+	struct dax_device *dax_dev;
+	unsigned long pfn;	/* of a page that the largest entry can begin with */
+	bool stuck;		/* a thread has not come back: nothing can go */
+} dax_test_world;
+
+/* The largest order that page faults ask for. */
+static unsigned int dax_test_max_order(void)
+{
+	return IS_ENABLED(CONFIG_HAVE_ARCH_TRANSPARENT_HUGEPAGE_PUD) ?
+		PUD_ORDER : PMD_ORDER;
+}
+
+static struct folio *dax_test_folio(unsigned long page)
+{
+	return pfn_folio(dax_test_world.pfn + page);
+}
+
+static void dax_test_pin(struct folio *folio)
+{
+	get_page(&folio->page);
+}
+
+static void dax_test_unpin(struct folio *folio)
+{
+	put_page(&folio->page);
+}
+
+/* A completion in ->i_private learns of the end of the inode. */
+static void dax_test_evict_inode(struct inode *inode)
+{
+	truncate_inode_pages_final(&inode->i_data);
+	clear_inode(inode);
+	if (inode->i_private)
+		complete(inode->i_private);
+}
+
+static const struct super_operations dax_test_sops = {
+	.statfs		= simple_statfs,
+	.evict_inode	= dax_test_evict_inode,
+};
+
+static int dax_test_init_fs_context(struct fs_context *fc)
+{
+	struct pseudo_fs_context *ctx = init_pseudo(fc, 0x44415854);
+
+	if (!ctx)
+		return -ENOMEM;
+	ctx->ops = &dax_test_sops;
+	return 0;
+}
+
+static struct file_system_type dax_test_fs_type = {
+	.name			= "dax_kunit",
+	.owner			= THIS_MODULE,
+	.init_fs_context	= dax_test_init_fs_context,
+	.kill_sb		= kill_anon_super,
+};
+
+static int dax_test_map_pages(void)
+{
+	unsigned int order = dax_test_max_order();
+	struct dev_pagemap *pgmap = &dax_test_world.pgmap;
+	struct resource *res;
+	void *addr;
+
+	/* Twice the largest entry, so that an aligned one is inside. */
+	res = request_free_mem_region(&iomem_resource, PAGE_SIZE << (order + 1),
+				      "dax_kunit");
+	if (IS_ERR(res))
+		return PTR_ERR(res);
+
+	memset(pgmap, 0, sizeof(*pgmap));
+	pgmap->type = MEMORY_DEVICE_FS_DAX;
+	pgmap->range.start = res->start;
+	pgmap->range.end = res->end;
+	pgmap->nr_range = 1;
+	pgmap->owner = &dax_test_world;
+	addr = memremap_pages(pgmap, NUMA_NO_NODE);
+	if (IS_ERR(addr)) {
+		release_mem_region(res->start, resource_size(res));
+		return PTR_ERR(addr);
+	}
+	dax_test_world.res = res;
+	dax_test_world.pfn = ALIGN(PHYS_PFN(res->start), 1UL << order);
+	return 0;
+}
+
+static void dax_test_unmap_pages(void)
+{
+	struct resource *res = dax_test_world.res;
+
+	memunmap_pages(&dax_test_world.pgmap);
+	release_mem_region(res->start, resource_size(res));
+}
+
+static int dax_test_suite_init(struct kunit_suite *suite)
+{
+	int error;
+
+	if (dax_test_world.stuck)
+		return -EBUSY;
+	error = dax_test_map_pages();
+	if (error)
+		return error;
+
+	/* Its write cache is off: nothing is flushed, as there is no memory. */
+	dax_test_world.dax_dev = alloc_dax(NULL, NULL);
+	if (IS_ERR(dax_test_world.dax_dev)) {
+		error = PTR_ERR(dax_test_world.dax_dev);
+		goto unmap_pages;
+	}
+
+	dax_test_world.mnt = kern_mount(&dax_test_fs_type);
+	if (IS_ERR(dax_test_world.mnt)) {
+		error = PTR_ERR(dax_test_world.mnt);
+		goto free_dax_dev;
+	}
+	return 0;
+
+free_dax_dev:
+	kill_dax(dax_test_world.dax_dev);
+	put_dax(dax_test_world.dax_dev);
+unmap_pages:
+	dax_test_unmap_pages();
+	return error;
+}
+
+static bool dax_test_is_used(struct folio *folio)
+{
+	return !dax_folio_is_idle(folio) || folio->mapping || folio->index;
+}
+
+/* The number of folios among the first @pages that are not as they were. */
+static unsigned long dax_test_used_folios(unsigned long pages)
+{
+	unsigned long page, used = 0;
+
+	for (page = 0; page < pages; page++)
+		used += dax_test_is_used(dax_test_folio(page));
+	return used;
+}
+
+/* A case has failed. Others are not to fail for that. */
+static void dax_test_clean_folios(unsigned long pages)
+{
+	unsigned long page;
+
+	for (page = 0; page < pages; page++) {
+		struct folio *folio = dax_test_folio(page);
+
+		while (!dax_folio_is_idle(folio))
+			dax_test_unpin(folio);
+		folio->mapping = NULL;
+		folio->index = 0;
+	}
+}
+
+static void dax_test_suite_exit(struct kunit_suite *suite)
+{
+	unsigned long used;
+
+	if (dax_test_world.stuck)
+		return;
+	kern_unmount(dax_test_world.mnt);
+	kill_dax(dax_test_world.dax_dev);
+	put_dax(dax_test_world.dax_dev);
+
+	used = dax_test_used_folios(1UL << dax_test_max_order());
+	if (used) {
+		/* The only way to have a suite fail from here. */
+		kunit_err(suite, "%lu folios are still in use\n", used);
+		suite->suite_init_err = -EBUSY;
+	}
+	dax_test_unmap_pages();
+}
+
+/*
+ * The fixture of a case
+ */
+
+struct dax_test {
+	struct list_head tasks;
+	struct inode *inodes[2];
+	unsigned int nr_inodes;
+	unsigned long pages;	/* those that were used, from the first one on */
+	atomic_t owners;	/* of the one entry that tasks contend for */
+	atomic_t crowds;	/* how often there was more than one */
+	atomic_t turns;		/* how often there was one */
+};
+
+struct dax_test_task {
+	struct list_head list;
+	struct dax_test *dt;
+	const char *name;
+	void (*fn)(struct dax_test_task *t);
+	struct task_struct *task;
+	struct completion done;
+	bool started;
+	bool owned;		/* it has had the entry */
+	bool joined;
+
+	/* what to do it to: pages of a file, or of the device */
+	struct inode *inode;
+	pgoff_t index;
+	unsigned int order;
+	struct folio *folio;
+
+	/* what came out */
+	void *entry;
+	dax_entry_t cookie;
+	unsigned int waits;
+	int ret;
+};
+
+static int dax_test_init(struct kunit *test)
+{
+	struct dax_test *dt = kzalloc(sizeof(*dt), GFP_KERNEL);
+
+	if (!dt)
+		return -ENOMEM;
+	INIT_LIST_HEAD(&dt->tasks);
+	test->priv = dt;
+	return 0;
+}
+
+static struct inode *dax_test_inode(struct kunit *test)
+{
+	struct dax_test *dt = test->priv;
+	struct inode *inode;
+
+	KUNIT_ASSERT_LT(test, dt->nr_inodes, ARRAY_SIZE(dt->inodes));
+	inode = new_inode(dax_test_world.mnt->mnt_sb);
+	KUNIT_ASSERT_NOT_NULL(test, inode);
+	inode->i_ino = get_next_ino();
+	inode->i_mode = S_IFREG;
+	inode->i_flags = S_DAX;
+	dt->inodes[dt->nr_inodes++] = inode;
+	return inode;
+}
+
+/* The entry that has the pages of the device from @page on. */
+static void *dax_test_entry(struct kunit *test, unsigned long page,
+			    unsigned int order)
+{
+	struct dax_test *dt = test->priv;
+
+	dt->pages = max(dt->pages, page + (1UL << order));
+	return dax_make_entry(dax_test_world.pfn + page, order);
+}
+
+static void *dax_test_load(struct inode *inode, pgoff_t index)
+{
+	return xa_load(&inode->i_data.i_pages, index);
+}
+
+static void *dax_test_grab(struct inode *inode, pgoff_t index,
+			   unsigned int order)
+{
+	XA_STATE_ORDER(xas, &inode->i_data.i_pages, index, order);
+
+	return dax_grab_entry(&xas, &inode->i_data, order);
+}
+
+static void *dax_test_lock(struct kunit *test, struct inode *inode,
+			   pgoff_t index, unsigned int order)
+{
+	void *entry = dax_test_grab(inode, index, order);
+
+	KUNIT_ASSERT_FALSE(test, dax_is_fault(entry));
+	return entry;
+}
+
+static void dax_test_unlock(struct inode *inode, pgoff_t index, void *entry)
+{
+	XA_STATE(xas, &inode->i_data.i_pages, index);
+
+	dax_unlock_entry(&xas, entry);
+}
+
+/* As a page fault does that finds @new at @index of the file. */
+static unsigned int dax_test_fault(struct inode *inode, pgoff_t index,
+				   void *new, unsigned int flags)
+{
+	unsigned int order = dax_entry_order(new);
+	XA_STATE_ORDER(xas, &inode->i_data.i_pages, index, order);
+	void *entry = dax_grab_entry(&xas, &inode->i_data, order);
+	vm_fault_t fault;
+	int id;
+
+	if (dax_is_fault(entry))
+		return (__force unsigned int)dax_entry_to_fault(entry);
+	id = dax_read_lock();
+	fault = dax_insert_entry(&xas, &inode->i_data, &entry, new, flags);
+	dax_read_unlock(id);
+	dax_unlock_entry(&xas, entry);
+	return (__force unsigned int)fault;
+}
+
+/* Instead of an entry there is to be an error. */
+static void dax_test_expect_fault(struct kunit *test, void *entry,
+				  vm_fault_t fault)
+{
+	KUNIT_ASSERT_TRUE(test, dax_is_fault(entry));
+	KUNIT_EXPECT_EQ(test, (__force unsigned int)fault,
+			(__force unsigned int)dax_entry_to_fault(entry));
+}
+
+/* Pages of the device, from @page on, become those at @index of the file. */
+static void *dax_test_insert(struct kunit *test, struct inode *inode,
+			     pgoff_t index, unsigned long page,
+			     unsigned int order, unsigned int flags)
+{
+	void *entry = dax_test_entry(test, page, order);
+
+	KUNIT_ASSERT_EQ(test, dax_test_fault(inode, index, entry, flags), 0);
+	KUNIT_ASSERT_PTR_EQ(test, dax_test_load(inode, index), entry);
+	return entry;
+}
+
+static void dax_test_insert_zero(struct kunit *test, struct inode *inode,
+				 pgoff_t index, unsigned int order)
+{
+	void *entry = dax_make_zero_entry(dax_test_world.pfn, order);
+
+	KUNIT_ASSERT_EQ(test, dax_test_fault(inode, index, entry, 0), 0);
+	KUNIT_ASSERT_PTR_EQ(test, dax_test_load(inode, index), entry);
+}
+
+static void dax_test_insert_empty(struct kunit *test, struct inode *inode,
+				  pgoff_t index, unsigned int order)
+{
+	void *entry = dax_test_lock(test, inode, index, order);
+
+	KUNIT_ASSERT_TRUE(test, dax_is_empty_entry(entry));
+	dax_test_unlock(inode, index, entry);
+}
+
+static bool dax_test_is_dirty(struct inode *inode, pgoff_t index)
+{
+	return xa_get_mark(&inode->i_data.i_pages, index, PAGECACHE_TAG_DIRTY);
+}
+
+static bool dax_test_is_towrite(struct inode *inode, pgoff_t index)
+{
+	return xa_get_mark(&inode->i_data.i_pages, index, PAGECACHE_TAG_TOWRITE);
+}
+
+/*
+ * Threads
+ */
+
+static int dax_test_thread(void *data)
+{
+	struct dax_test_task *t = data;
+
+	allow_signal(SIGINT);
+	WRITE_ONCE(t->started, true);
+	t->fn(t);
+	kthread_complete_and_exit(&t->done, 0);
+}
+
+static struct dax_test_task *
+__dax_test_start(struct kunit *test, const char *name,
+		 void (*fn)(struct dax_test_task *t), struct inode *inode,
+		 pgoff_t index, unsigned int order, struct folio *folio)
+{
+	struct dax_test *dt = test->priv;
+	struct dax_test_task *t = kzalloc(sizeof(*t), GFP_KERNEL);
+	struct task_struct *task;
+
+	KUNIT_ASSERT_NOT_NULL(test, t);
+	t->dt = dt;
+	t->name = name;
+	t->fn = fn;
+	t->inode = inode;
+	t->index = index;
+	t->order = order;
+	t->folio = folio;
+	init_completion(&t->done);
+
+	task = kthread_create(dax_test_thread, t, "%s", name);
+	if (IS_ERR(task))
+		kfree(t);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, task);
+	t->task = get_task_struct(task);
+	list_add_tail(&t->list, &dt->tasks);
+	wake_up_process(task);
+	return t;
+}
+
+#define dax_test_start(test, fn, inode, index, order)	\
+	__dax_test_start(test, #fn, fn, inode, index, order, NULL)
+#define dax_test_start_folio(test, fn, folio)		\
+	__dax_test_start(test, #fn, fn, NULL, 0, 0, folio)
+
+/* Wait until a thread waits. */
+static bool dax_test_sleeps(struct dax_test_task *t)
+{
+	unsigned long end = jiffies + timeout * HZ;
+
+	while (!completion_done(&t->done) && time_before(jiffies, end)) {
+		if (READ_ONCE(t->owned))
+			break;
+		/* It sleeps before its function is called as well. */
+		if (READ_ONCE(t->started) &&
+		    READ_ONCE(t->task->__state) & TASK_NORMAL)
+			return true;
+		usleep_range(200, 400);
+	}
+	return false;
+}
+
+static void dax_test_expect_sleeps(struct kunit *test, struct dax_test_task *t)
+{
+	KUNIT_EXPECT_TRUE_MSG(test, dax_test_sleeps(t), "%s does not wait",
+			      t->name);
+}
+
+static bool dax_test_reap(struct dax_test_task *t, unsigned long timeout)
+{
+	if (!t->joined)
+		t->joined = wait_for_completion_timeout(&t->done, timeout);
+	return t->joined;
+}
+
+static void dax_test_join(struct kunit *test, struct dax_test_task *t)
+{
+	if (!dax_test_reap(t, timeout * HZ))
+		KUNIT_FAIL_AND_ABORT(test, "%s is stuck: index 0x%lx, order %u",
+				     t->name, t->index, t->order);
+}
+
+/* What is as good as @entry and not locked. */
+static void *dax_test_unlocked(void *entry)
+{
+	if (dax_is_zero_entry(entry) || dax_is_empty_entry(entry))
+		return dax_make_zero_entry(dax_to_pfn(entry),
+					   dax_entry_order(entry));
+	return dax_make_entry(dax_to_pfn(entry), dax_entry_order(entry));
+}
+
+/* A case has failed. Let go of all that threads may wait for. */
+static void dax_test_let_go(struct dax_test *dt)
+{
+	struct dax_test_task *t;
+	unsigned long index, i;
+	void *entry;
+
+	for (i = 0; i < dt->nr_inodes; i++) {
+		struct inode *inode = dt->inodes[i];
+
+		xa_for_each(&inode->i_data.i_pages, index, entry) {
+			if (dax_is_locked(entry))
+				dax_test_unlock(inode, index,
+						dax_test_unlocked(entry));
+		}
+	}
+	for (i = 0; i < dt->pages; i++) {
+		while (!dax_folio_is_idle(dax_test_folio(i)))
+			dax_test_unpin(dax_test_folio(i));
+	}
+	list_for_each_entry(t, &dt->tasks, list) {
+		if (!t->joined)
+			wake_up_process(t->task);
+	}
+}
+
+/* Return: false if a thread may still use what belongs to the case. */
+static bool dax_test_end_tasks(struct kunit *test)
+{
+	struct dax_test *dt = test->priv;
+	struct dax_test_task *t, *next;
+	unsigned int tries;
+
+	list_for_each_entry(t, &dt->tasks, list) {
+		/* Who is let go may be what the next one waits for. */
+		for (tries = 0; !dax_test_reap(t, HZ) && tries < 10; tries++)
+			dax_test_let_go(dt);
+		if (!t->joined) {
+			/* It runs code of this module, which has to stay. */
+			KUNIT_FAIL(test, "%s never ends", t->name);
+			__module_get(THIS_MODULE);
+			dax_test_world.stuck = true;
+			return false;
+		}
+	}
+	list_for_each_entry_safe(t, next, &dt->tasks, list) {
+		put_task_struct(t->task);
+		kfree(t);
+	}
+	INIT_LIST_HEAD(&dt->tasks);
+	return true;
+}
+
+static unsigned int dax_test_locked_entries(struct inode *inode)
+{
+	unsigned int locked = 0;
+	unsigned long index;
+	void *entry;
+
+	xa_for_each(&inode->i_data.i_pages, index, entry)
+		locked += dax_is_locked(entry);
+	return locked;
+}
+
+static void dax_test_end_inode(struct kunit *test, struct inode *inode)
+{
+	unsigned int locked = dax_test_locked_entries(inode);
+
+	/* truncate_inode_pages() leaves out index ULONG_MAX, which no file has. */
+	dax_clear_dirty_range(&inode->i_data, ULONG_MAX, ULONG_MAX);
+	KUNIT_EXPECT_EQ(test, 0, locked);
+	if (locked)
+		dax_test_let_go(test->priv);
+	invalidate_inode_pages2_range(&inode->i_data, ULONG_MAX, ULONG_MAX);
+	truncate_inode_pages(&inode->i_data, 0);
+	KUNIT_EXPECT_EQ(test, inode->i_data.nrpages, 0);
+	KUNIT_EXPECT_TRUE(test, mapping_empty(&inode->i_data));
+	/* That would be a bug in clear_inode(). */
+	inode->i_data.nrpages = 0;
+	iput(inode);
+}
+
+static void dax_test_exit(struct kunit *test)
+{
+	struct dax_test *dt = test->priv;
+	unsigned long used;
+	unsigned int i;
+
+	if (!dt || !dax_test_end_tasks(test))
+		return;
+	for (i = 0; i < dt->nr_inodes; i++)
+		dax_test_end_inode(test, dt->inodes[i]);
+	used = dax_test_used_folios(dt->pages);
+	KUNIT_EXPECT_EQ(test, used, 0);
+	if (used)
+		dax_test_clean_folios(dt->pages);
+	kfree(dt);
+}
+
+static loff_t dax_test_pos(pgoff_t index)
+{
+	return (loff_t)index << PAGE_SHIFT;
+}
+
+/* The last byte of the pages that a thread is about. */
+static loff_t dax_test_end_pos(struct dax_test_task *t)
+{
+	return dax_test_pos(t->index + (1UL << t->order)) - 1;
+}
+
+/* The thread has locked the entry that others contend for. */
+static void dax_test_own(struct dax_test_task *t)
+{
+	struct dax_test *dt = t->dt;
+
+	WRITE_ONCE(t->owned, true);
+	if (atomic_inc_return(&dt->owners) > 1)
+		atomic_inc(&dt->crowds);
+	usleep_range(1000, 2000);
+	atomic_dec(&dt->owners);
+	atomic_inc(&dt->turns);
+}
+
+static void task_grab_entry(struct dax_test_task *t)
+{
+	struct address_space *mapping = &t->inode->i_data;
+	XA_STATE_ORDER(xas, &mapping->i_pages, t->index, t->order);
+
+	t->entry = dax_grab_entry(&xas, mapping, t->order);
+	if (dax_is_fault(t->entry))
+		return;
+	dax_test_own(t);
+	dax_unlock_entry(&xas, t->entry);
+}
+
+static void task_lock_folio(struct dax_test_task *t)
+{
+	t->cookie = dax_lock_folio(t->folio);
+	if (!t->cookie)
+		return;
+	dax_test_own(t);
+	dax_unlock_folio(t->folio, t->cookie);
+}
+
+static void task_lock_mapping_entry(struct dax_test_task *t)
+{
+	struct page *page = NULL;
+
+	t->cookie = dax_lock_mapping_entry(&t->inode->i_data, t->index, &page);
+	if (page) {
+		t->folio = page_folio(page);
+		dax_test_own(t);
+	}
+	dax_unlock_mapping_entry(&t->inode->i_data, t->index, t->cookie);
+}
+
+static void task_truncate(struct dax_test_task *t)
+{
+	truncate_inode_pages_range(&t->inode->i_data, dax_test_pos(t->index),
+				   dax_test_end_pos(t));
+}
+
+static void task_invalidate(struct dax_test_task *t)
+{
+	t->ret = invalidate_inode_pages2_range(&t->inode->i_data, t->index,
+					       t->index + (1UL << t->order) - 1);
+}
+
+static void task_clear_dirty(struct dax_test_task *t)
+{
+	dax_clear_dirty_range(&t->inode->i_data, t->index,
+			      t->index + (1UL << t->order) - 1);
+}
+
+static void task_find_busy(struct dax_test_task *t)
+{
+	t->folio = dax_layout_busy_folio(&t->inode->i_data,
+					 dax_test_pos(t->index),
+					 dax_test_end_pos(t));
+}
+
+static unsigned int dax_test_waits;
+
+static void dax_test_wait(struct inode *inode)
+{
+	dax_test_waits++;
+	schedule();
+}
+
+static void task_break_layout(struct dax_test_task *t)
+{
+	dax_test_waits = 0;
+	t->ret = dax_break_layout(t->inode, dax_test_pos(t->index),
+				  dax_test_end_pos(t), dax_test_wait);
+	t->waits = dax_test_waits;
+}
+
+static void task_wait_unpinned(struct dax_test_task *t)
+{
+	t->ret = dax_wait_unpinned(t->inode, TASK_IDLE);
+}
+
+static int dax_test_writeback(struct inode *inode, loff_t start, loff_t end,
+			      enum writeback_sync_modes sync_mode)
+{
+	struct writeback_control wbc = {
+		.sync_mode	= sync_mode,
+		.range_start	= start,
+		.range_end	= end,
+		.nr_to_write	= LONG_MAX,
+	};
+
+	return dax_writeback_mapping_range(&inode->i_data,
+					   dax_test_world.dax_dev, &wbc);
+}
+
+static void task_write_back(struct dax_test_task *t)
+{
+	t->ret = dax_test_writeback(t->inode, dax_test_pos(t->index),
+				    dax_test_end_pos(t), WB_SYNC_ALL);
+}
+
+/*
+ * Parameters
+ */
+
+struct dax_test_size {
+	const char *name;
+	unsigned int level;
+};
+
+static const struct dax_test_size dax_test_sizes[] = {
+	{ "PTE", 0 }, { "PMD", 1 }, { "PUD", 2 },
+};
+
+KUNIT_ARRAY_PARAM_DESC(size, dax_test_sizes, name);
+
+static const struct dax_test_size dax_test_large_sizes[] = {
+	{ "PMD", 1 }, { "PUD", 2 },
+};
+
+KUNIT_ARRAY_PARAM_DESC(large_size, dax_test_large_sizes, name);
+
+/* Not a constant on every architecture. */
+static unsigned int dax_test_order(struct kunit *test, unsigned int level)
+{
+	const unsigned int orders[] = { 0, PMD_ORDER, PUD_ORDER };
+	unsigned int order = orders[level];
+
+	if (order > dax_test_max_order())
+		kunit_skip(test, "no page faults of this size");
+	return order;
+}
+
+static unsigned int dax_test_param_order(struct kunit *test)
+{
+	const struct dax_test_size *size = test->param_value;
+
+	return dax_test_order(test, size->level);
+}
+
+struct dax_test_pair {
+	const char *name;
+	unsigned int small;
+	unsigned int large;
+};
+
+static const struct dax_test_pair dax_test_pairs[] = {
+	{ "PTE_and_PMD", 0, 1 }, { "PTE_and_PUD", 0, 2 }, { "PMD_and_PUD", 1, 2 },
+};
+
+KUNIT_ARRAY_PARAM_DESC(pair, dax_test_pairs, name);
+
+static unsigned int dax_test_small_order(struct kunit *test)
+{
+	const struct dax_test_pair *pair = test->param_value;
+
+	return dax_test_order(test, pair->small);
+}
+
+static unsigned int dax_test_large_order(struct kunit *test)
+{
+	const struct dax_test_pair *pair = test->param_value;
+
+	return dax_test_order(test, pair->large);
+}
+
+/* For cases that provoke WARN_ON_ONCE(): it fails whoever looks for splats. */
+static void dax_test_requires_warnings(struct kunit *test)
+{
+	if (!warnings)
+		kunit_skip(test, "makes the kernel warn: dax_kunit.warnings=1 runs it");
+}
+
+/*
+ * dax_entry: encoding
+ */
+
+static void dax_test_expect_encoding(struct kunit *test, void *entry,
+				     unsigned long pfn, unsigned int order)
+{
+	KUNIT_EXPECT_TRUE(test, xa_is_value(entry));
+	KUNIT_EXPECT_FALSE(test, dax_is_fault(entry));
+	KUNIT_EXPECT_EQ(test, dax_to_pfn(entry), pfn);
+	KUNIT_EXPECT_EQ(test, dax_entry_order(entry), order);
+	KUNIT_EXPECT_FALSE(test, dax_is_locked(entry));
+	KUNIT_EXPECT_FALSE(test, dax_is_empty_entry(entry));
+}
+
+static void dax_test_expect_encodes(struct kunit *test, unsigned long pfn,
+				    unsigned int order)
+{
+	void *entry;
+
+	pfn = ALIGN_DOWN(pfn, 1UL << order);
+
+	entry = dax_make_entry(pfn, order);
+	dax_test_expect_encoding(test, entry, pfn, order);
+	KUNIT_EXPECT_FALSE(test, dax_is_zero_entry(entry));
+
+	entry = dax_make_zero_entry(pfn, order);
+	dax_test_expect_encoding(test, entry, pfn, order);
+	KUNIT_EXPECT_TRUE(test, dax_is_zero_entry(entry));
+}
+
+/* The largest pfn that entries have room for. */
+static unsigned long dax_test_largest_pfn(void)
+{
+	unsigned int bits = 1;
+
+	while (!(xa_to_value(dax_make_entry(1UL << bits, 0)) >>
+		 (BITS_PER_XA_VALUE - 1)))
+		bits++;
+	return (2UL << bits) - 1;
+}
+
+static void entry_encoding_keeps_pfn_and_order(struct kunit *test)
+{
+	unsigned int order = dax_test_param_order(test);
+	unsigned int bit;
+
+	dax_test_expect_encodes(test, 0, order);
+	for (bit = order; 1UL << bit <= dax_test_largest_pfn() && bit < 63; bit++)
+		dax_test_expect_encodes(test, 1UL << bit, order);
+	dax_test_expect_encodes(test, PHYS_PFN(iomem_resource.end), order);
+	dax_test_expect_encodes(test, dax_test_largest_pfn(), order);
+}
+
+static void entry_encoding_holds_any_pfn(struct kunit *test)
+{
+	KUNIT_EXPECT_GE(test, dax_test_largest_pfn(),
+			(1UL << (MAX_PHYSMEM_BITS - PAGE_SHIFT)) - 1);
+	KUNIT_EXPECT_GE(test, dax_test_largest_pfn(),
+			PHYS_PFN(iomem_resource.end));
+}
+
+static void entry_lock_bit_leaves_the_rest(struct kunit *test)
+{
+	unsigned int order = dax_test_param_order(test);
+	struct inode *inode = dax_test_inode(test);
+	unsigned long pfn = ALIGN_DOWN(dax_test_largest_pfn(), 1UL << order);
+	void *zero = dax_make_zero_entry(pfn, order), *entry;
+
+	/* A zero entry: no struct page is looked for. */
+	KUNIT_ASSERT_EQ(test, dax_test_fault(inode, 0, zero, 0), 0);
+	entry = dax_test_lock(test, inode, 0, order);
+	KUNIT_EXPECT_PTR_EQ(test, entry, zero);
+
+	entry = dax_test_load(inode, 0);
+	KUNIT_EXPECT_TRUE(test, dax_is_locked(entry));
+	KUNIT_EXPECT_TRUE(test, dax_is_zero_entry(entry));
+	KUNIT_EXPECT_FALSE(test, dax_is_empty_entry(entry));
+	KUNIT_EXPECT_EQ(test, dax_entry_order(entry), order);
+	KUNIT_EXPECT_EQ(test, dax_to_pfn(entry), pfn);
+
+	dax_test_unlock(inode, 0, zero);
+	KUNIT_EXPECT_PTR_EQ(test, dax_test_load(inode, 0), zero);
+}
+
+/*
+ * dax_entry: locking
+ */
+
+static void entry_grabbed_is_empty_and_locked(struct kunit *test)
+{
+	unsigned int order = dax_test_param_order(test);
+	struct inode *inode = dax_test_inode(test);
+	pgoff_t last = DAX_TEST_INDEX + (1UL << order) - 1;
+	void *entry = dax_test_lock(test, inode, last, order);
+
+	KUNIT_EXPECT_FALSE(test, dax_is_locked(entry));
+	KUNIT_EXPECT_TRUE(test, dax_is_empty_entry(entry));
+	KUNIT_EXPECT_EQ(test, dax_entry_order(entry), order);
+	KUNIT_EXPECT_EQ(test, inode->i_data.nrpages, 1UL << order);
+	KUNIT_EXPECT_TRUE(test, dax_is_locked(dax_test_load(inode, DAX_TEST_INDEX)));
+	KUNIT_EXPECT_TRUE(test, dax_is_locked(dax_test_load(inode, last)));
+	KUNIT_EXPECT_NULL(test, dax_test_load(inode, DAX_TEST_INDEX - 1));
+	KUNIT_EXPECT_NULL(test, dax_test_load(inode, last + 1));
+
+	dax_test_unlock(inode, last, entry);
+	KUNIT_EXPECT_PTR_EQ(test, dax_test_load(inode, DAX_TEST_INDEX), entry);
+
+	/* There is one entry now, not one more. */
+	KUNIT_EXPECT_PTR_EQ(test, entry,
+			    dax_test_lock(test, inode, DAX_TEST_INDEX, order));
+	dax_test_unlock(inode, DAX_TEST_INDEX, entry);
+	KUNIT_EXPECT_EQ(test, inode->i_data.nrpages, 1UL << order);
+}
+
+static void entry_waiters_get_it_one_at_a_time(struct kunit *test)
+{
+	struct dax_test *dt = test->priv;
+	struct inode *inode = dax_test_inode(test);
+	struct dax_test_task *tasks[4];
+	void *entry;
+	int i;
+
+	entry = dax_test_lock(test, inode, DAX_TEST_INDEX, 0);
+	for (i = 0; i < ARRAY_SIZE(tasks); i++) {
+		tasks[i] = dax_test_start(test, task_grab_entry, inode,
+					  DAX_TEST_INDEX, 0);
+		dax_test_expect_sleeps(test, tasks[i]);
+	}
+	dax_test_unlock(inode, DAX_TEST_INDEX, entry);
+	for (i = 0; i < ARRAY_SIZE(tasks); i++) {
+		dax_test_join(test, tasks[i]);
+		KUNIT_EXPECT_PTR_EQ(test, tasks[i]->entry, entry);
+	}
+	KUNIT_EXPECT_EQ(test, atomic_read(&dt->turns), ARRAY_SIZE(tasks));
+	KUNIT_EXPECT_EQ(test, atomic_read(&dt->crowds), 0);
+	KUNIT_EXPECT_EQ(test, inode->i_data.nrpages, 1);
+}
+
+/* dax_lock_folio() and dax_lock_mapping_entry() wait in another way. */
+static void entry_waiters_of_both_kinds_are_woken(struct kunit *test)
+{
+	unsigned int order = dax_test_param_order(test);
+	unsigned long last = (1UL << order) - 1;
+	struct inode *inode = dax_test_inode(test);
+	struct dax_test_task *tasks[4];
+	struct dax_test *dt = test->priv;
+	void *entry;
+	int i;
+
+	dax_test_insert(test, inode, DAX_TEST_INDEX, 0, order, 0);
+	entry = dax_test_lock(test, inode, DAX_TEST_INDEX, order);
+	tasks[0] = dax_test_start(test, task_grab_entry, inode,
+				  DAX_TEST_INDEX + last, 0);
+	tasks[1] = dax_test_start_folio(test, task_lock_folio, dax_test_folio(0));
+	tasks[2] = dax_test_start_folio(test, task_lock_folio, dax_test_folio(last));
+	tasks[3] = dax_test_start(test, task_lock_mapping_entry, inode,
+				  DAX_TEST_INDEX + last, 0);
+	for (i = 0; i < ARRAY_SIZE(tasks); i++)
+		dax_test_expect_sleeps(test, tasks[i]);
+
+	dax_test_unlock(inode, DAX_TEST_INDEX, entry);
+	for (i = 0; i < ARRAY_SIZE(tasks); i++)
+		dax_test_join(test, tasks[i]);
+	KUNIT_EXPECT_PTR_EQ(test, tasks[0]->entry, entry);
+	KUNIT_EXPECT_PTR_EQ(test, (void *)tasks[1]->cookie, entry);
+	KUNIT_EXPECT_PTR_EQ(test, (void *)tasks[2]->cookie, entry);
+	KUNIT_EXPECT_PTR_EQ(test, (void *)tasks[3]->cookie, entry);
+	KUNIT_EXPECT_PTR_EQ(test, tasks[3]->folio, dax_test_folio(0));
+	KUNIT_EXPECT_EQ(test, atomic_read(&dt->turns), ARRAY_SIZE(tasks));
+	KUNIT_EXPECT_EQ(test, atomic_read(&dt->crowds), 0);
+}
+
+/* Lock the entry at one index of it, wait for it at others. */
+static void dax_test_wait_at(struct kunit *test, struct inode *inode,
+			     pgoff_t locked, const pgoff_t *waiting, int n)
+{
+	struct dax_test_task *tasks[3];
+	void *entry;
+	int i;
+
+	entry = dax_test_lock(test, inode, locked, 0);
+	for (i = 0; i < n; i++) {
+		tasks[i] = dax_test_start(test, task_grab_entry, inode, waiting[i], 0);
+		dax_test_expect_sleeps(test, tasks[i]);
+	}
+	dax_test_unlock(inode, locked, entry);
+	for (i = 0; i < n; i++) {
+		dax_test_join(test, tasks[i]);
+		KUNIT_EXPECT_PTR_EQ(test, tasks[i]->entry, entry);
+	}
+}
+
+static void entry_waiters_at_any_index_are_woken(struct kunit *test)
+{
+	unsigned int order = dax_test_param_order(test);
+	struct inode *inode = dax_test_inode(test);
+	pgoff_t last = DAX_TEST_INDEX + (1UL << order) - 1;
+	pgoff_t half = DAX_TEST_INDEX + (1UL << (order - 1));
+	const pgoff_t at_end[] = { DAX_TEST_INDEX + 1, half, last };
+	const pgoff_t at_start[] = { half, DAX_TEST_INDEX + 1, DAX_TEST_INDEX };
+
+	dax_test_insert(test, inode, DAX_TEST_INDEX, 0, order, 0);
+	dax_test_wait_at(test, inode, DAX_TEST_INDEX, at_end, ARRAY_SIZE(at_end));
+	dax_test_wait_at(test, inode, last, at_start, ARRAY_SIZE(at_start));
+}
+
+/*
+ * Waiters that go on to entries of their own do not wake each other: who takes
+ * the entry away that they wait for has to wake all of them.
+ */
+static void dax_test_expect_all_woken(struct kunit *test, struct inode *inode,
+				      void *entry, struct dax_test_task *first)
+{
+	struct dax_test_task *tasks[3];
+	int i;
+
+	if (first)
+		dax_test_expect_sleeps(test, first);
+	for (i = 0; i < ARRAY_SIZE(tasks); i++) {
+		tasks[i] = dax_test_start(test, task_grab_entry, inode,
+					  DAX_TEST_INDEX + 1 + i, 0);
+		dax_test_expect_sleeps(test, tasks[i]);
+	}
+	dax_test_unlock(inode, DAX_TEST_INDEX, entry);
+	if (first)
+		dax_test_join(test, first);
+	for (i = 0; i < ARRAY_SIZE(tasks); i++) {
+		dax_test_join(test, tasks[i]);
+		KUNIT_EXPECT_TRUE(test, dax_is_empty_entry(tasks[i]->entry));
+		KUNIT_EXPECT_EQ(test, dax_entry_order(tasks[i]->entry), 0);
+	}
+	KUNIT_EXPECT_EQ(test, inode->i_data.nrpages, ARRAY_SIZE(tasks));
+}
+
+static void entry_downgrade_of_empty_wakes_all(struct kunit *test)
+{
+	unsigned int order = dax_test_param_order(test);
+	struct inode *inode = dax_test_inode(test);
+	void *entry = dax_test_lock(test, inode, DAX_TEST_INDEX, order);
+
+	dax_test_expect_all_woken(test, inode, entry, NULL);
+}
+
+static void entry_downgrade_of_zero_wakes_all(struct kunit *test)
+{
+	unsigned int order = dax_test_param_order(test);
+	struct inode *inode = dax_test_inode(test);
+	void *entry;
+
+	dax_test_insert_zero(test, inode, DAX_TEST_INDEX, order);
+	entry = dax_test_lock(test, inode, DAX_TEST_INDEX, order);
+	dax_test_expect_all_woken(test, inode, entry, NULL);
+}
+
+static void entry_truncation_wakes_all(struct kunit *test)
+{
+	unsigned int order = dax_test_param_order(test);
+	struct inode *inode = dax_test_inode(test);
+	struct dax_test_task *t;
+	void *entry;
+
+	dax_test_insert(test, inode, DAX_TEST_INDEX, 0, order, 0);
+	entry = dax_test_lock(test, inode, DAX_TEST_INDEX, order);
+	/* Only its first page: those who are woken add entries behind that. */
+	t = dax_test_start(test, task_truncate, inode, DAX_TEST_INDEX, 0);
+	dax_test_expect_all_woken(test, inode, entry, t);
+}
+
+static void entry_invalidation_wakes_all(struct kunit *test)
+{
+	unsigned int order = dax_test_param_order(test);
+	struct inode *inode = dax_test_inode(test);
+	struct dax_test_task *t;
+	void *entry;
+
+	dax_test_insert(test, inode, DAX_TEST_INDEX, 0, order, 0);
+	entry = dax_test_lock(test, inode, DAX_TEST_INDEX, order);
+	t = dax_test_start(test, task_invalidate, inode, DAX_TEST_INDEX, 0);
+	dax_test_expect_all_woken(test, inode, entry, t);
+}
+
+/*
+ * dax_entry: entries of other orders
+ */
+
+static void entry_grab_over_smaller_falls_back(struct kunit *test)
+{
+	unsigned int small = dax_test_small_order(test);
+	unsigned int large = dax_test_large_order(test);
+	struct inode *inode = dax_test_inode(test);
+	pgoff_t last = DAX_TEST_INDEX + (1UL << large) - 1;
+	void *entry, *fault;
+
+	dax_test_insert_empty(test, inode, last, small);
+	fault = dax_test_grab(inode, DAX_TEST_INDEX, large);
+	dax_test_expect_fault(test, fault, VM_FAULT_FALLBACK);
+
+	/* That it is locked is not worth waiting for. */
+	entry = dax_test_lock(test, inode, last, small);
+	fault = dax_test_grab(inode, DAX_TEST_INDEX, large);
+	dax_test_unlock(inode, last, entry);
+	dax_test_expect_fault(test, fault, VM_FAULT_FALLBACK);
+
+	KUNIT_EXPECT_PTR_EQ(test, dax_test_load(inode, last), entry);
+	KUNIT_EXPECT_EQ(test, inode->i_data.nrpages, 1UL << small);
+}
+
+static void entry_grab_inside_larger_keeps_pages(struct kunit *test)
+{
+	unsigned int small = dax_test_small_order(test);
+	unsigned int large = dax_test_large_order(test);
+	struct inode *inode = dax_test_inode(test);
+	pgoff_t last = DAX_TEST_INDEX + (1UL << large) - 1;
+	void *entry = dax_test_insert(test, inode, DAX_TEST_INDEX, 0, large, 0);
+
+	KUNIT_EXPECT_PTR_EQ(test, dax_test_lock(test, inode, last, small), entry);
+	KUNIT_EXPECT_TRUE(test, dax_is_locked(dax_test_load(inode, DAX_TEST_INDEX)));
+	dax_test_unlock(inode, last, entry);
+	KUNIT_EXPECT_PTR_EQ(test, dax_test_load(inode, DAX_TEST_INDEX), entry);
+	KUNIT_EXPECT_EQ(test, inode->i_data.nrpages, 1UL << large);
+}
+
+static void dax_test_expect_downgrade(struct kunit *test, struct inode *inode,
+				      unsigned int small, unsigned int large)
+{
+	pgoff_t last = DAX_TEST_INDEX + (1UL << large) - 1;
+	void *entry;
+
+	KUNIT_EXPECT_EQ(test, inode->i_data.nrpages, 1UL << large);
+	entry = dax_test_lock(test, inode, last, small);
+	KUNIT_EXPECT_TRUE(test, dax_is_empty_entry(entry));
+	KUNIT_EXPECT_EQ(test, dax_entry_order(entry), small);
+	KUNIT_EXPECT_TRUE(test, dax_is_locked(dax_test_load(inode, last)));
+	KUNIT_EXPECT_NULL(test, dax_test_load(inode, DAX_TEST_INDEX));
+	KUNIT_EXPECT_EQ(test, inode->i_data.nrpages, 1UL << small);
+	dax_test_unlock(inode, last, entry);
+}
+
+static void entry_grab_inside_empty_replaces_it(struct kunit *test)
+{
+	unsigned int small = dax_test_small_order(test);
+	unsigned int large = dax_test_large_order(test);
+	struct inode *inode = dax_test_inode(test);
+
+	dax_test_insert_empty(test, inode, DAX_TEST_INDEX, large);
+	dax_test_expect_downgrade(test, inode, small, large);
+}
+
+static void entry_grab_inside_zero_replaces_it(struct kunit *test)
+{
+	unsigned int small = dax_test_small_order(test);
+	unsigned int large = dax_test_large_order(test);
+	struct inode *inode = dax_test_inode(test);
+
+	dax_test_insert_zero(test, inode, DAX_TEST_INDEX, large);
+	dax_test_expect_downgrade(test, inode, small, large);
+}
+
+/*
+ * dax_entry: errors
+ */
+
+/* Allocation number @nth of this task fails, if it may not wait. */
+static void dax_test_fail_slab(struct kunit *test, unsigned int nth)
+{
+#ifdef CONFIG_FAILSLAB
+	current->fail_nth = nth;
+#else
+	kunit_skip(test, "requires CONFIG_FAILSLAB");
+#endif
+}
+
+static void dax_test_expect_slab_failed(struct kunit *test)
+{
+#ifdef CONFIG_FAILSLAB
+	KUNIT_EXPECT_EQ(test, current->fail_nth, 0);
+	current->fail_nth = 0;
+#endif
+}
+
+static void entry_grab_without_memory_is_oom(struct kunit *test)
+{
+	struct inode *inode = dax_test_inode(test);
+	XA_STATE(xas, &inode->i_data.i_pages, DAX_TEST_INDEX);
+	void *fault;
+
+	mapping_set_gfp_mask(&inode->i_data, GFP_NOWAIT);
+	/* As it is when the allocation under the i_pages lock has failed. */
+	xas_set_err(&xas, -ENOMEM);
+	dax_test_fail_slab(test, 1);
+	fault = dax_grab_entry(&xas, &inode->i_data, 0);
+	dax_test_expect_slab_failed(test);
+	dax_test_expect_fault(test, fault, VM_FAULT_OOM);
+	KUNIT_EXPECT_EQ(test, inode->i_data.nrpages, 0);
+	KUNIT_EXPECT_TRUE(test, mapping_empty(&inode->i_data));
+}
+
+static void entry_grab_allocates_without_lock(struct kunit *test)
+{
+	unsigned int order = dax_test_param_order(test);
+	struct inode *inode = dax_test_inode(test);
+	void *entry;
+
+	dax_test_fail_slab(test, 1);
+	entry = dax_test_lock(test, inode, DAX_TEST_INDEX, order);
+	dax_test_expect_slab_failed(test);
+	dax_test_unlock(inode, DAX_TEST_INDEX, entry);
+	KUNIT_EXPECT_EQ(test, inode->i_data.nrpages, 1UL << order);
+}
+
+/* The allocation fails after the larger entry has gone. */
+static void entry_downgrade_without_memory_retries(struct kunit *test)
+{
+	unsigned int order = dax_test_param_order(test);
+	struct inode *inode = dax_test_inode(test);
+	void *entry;
+
+	dax_test_insert_zero(test, inode, DAX_TEST_INDEX, order);
+	dax_test_fail_slab(test, 1);
+	entry = dax_test_lock(test, inode, DAX_TEST_INDEX, 0);
+	dax_test_expect_slab_failed(test);
+	KUNIT_EXPECT_TRUE(test, dax_is_empty_entry(entry));
+	dax_test_unlock(inode, DAX_TEST_INDEX, entry);
+	KUNIT_EXPECT_EQ(test, inode->i_data.nrpages, 1);
+}
+
+static void entry_grab_with_error_is_sigbus(struct kunit *test)
+{
+	struct inode *inode = dax_test_inode(test);
+	XA_STATE(xas, &inode->i_data.i_pages, DAX_TEST_INDEX);
+	void *fault;
+
+	xas_set_err(&xas, -EIO);
+	fault = dax_grab_entry(&xas, &inode->i_data, 0);
+	dax_test_expect_fault(test, fault, VM_FAULT_SIGBUS);
+	KUNIT_EXPECT_EQ(test, inode->i_data.nrpages, 0);
+}
+
+static void entry_grab_of_folio_is_sigbus(struct kunit *test)
+{
+	struct inode *inode = dax_test_inode(test);
+	struct xarray *xa = &inode->i_data.i_pages;
+	XA_STATE(xas, xa, DAX_TEST_INDEX);
+	void *fault;
+
+	dax_test_requires_warnings(test);
+	xa_lock_irq(xa);
+	__xa_store(xa, DAX_TEST_INDEX, dax_test_folio(0), GFP_ATOMIC);
+	xa_unlock_irq(xa);
+	fault = dax_grab_entry(&xas, &inode->i_data, 0);
+	xa_lock_irq(xa);
+	KUNIT_EXPECT_PTR_EQ(test, __xa_erase(xa, DAX_TEST_INDEX),
+			    (void *)dax_test_folio(0));
+	xa_unlock_irq(xa);
+	dax_test_expect_fault(test, fault, VM_FAULT_SIGBUS);
+}
+
+/*
+ * dax_entry: locking it from outside of page faults
+ */
+
+static void entry_lock_by_folio_finds_it(struct kunit *test)
+{
+	unsigned int order = dax_test_param_order(test);
+	struct inode *inode = dax_test_inode(test);
+	struct folio *last = dax_test_folio((1UL << order) - 1);
+	void *entry;
+	dax_entry_t cookie;
+
+	entry = dax_test_insert(test, inode, DAX_TEST_INDEX, 0, order, 0);
+	cookie = dax_lock_folio(last);
+	KUNIT_ASSERT_PTR_EQ(test, (void *)cookie, entry);
+	KUNIT_EXPECT_TRUE(test, dax_is_locked(dax_test_load(inode, DAX_TEST_INDEX)));
+	dax_unlock_folio(last, cookie);
+	KUNIT_EXPECT_PTR_EQ(test, dax_test_load(inode, DAX_TEST_INDEX), entry);
+}
+
+static void entry_lock_by_folio_of_none_fails(struct kunit *test)
+{
+	struct inode *inode = dax_test_inode(test);
+
+	KUNIT_EXPECT_EQ(test, dax_lock_folio(dax_test_folio(0)), 0);
+
+	/* A file that has ceased to be a DAX file. */
+	dax_test_insert(test, inode, DAX_TEST_INDEX, 0, 0, 0);
+	inode->i_flags = 0;
+	KUNIT_EXPECT_EQ(test, dax_lock_folio(dax_test_folio(0)), 0);
+	inode->i_flags = S_DAX;
+}
+
+static void entry_lock_by_folio_of_device_is_none(struct kunit *test)
+{
+	struct inode *inode = dax_test_inode(test);
+	struct folio *folio = dax_test_folio(0);
+	void *entry = dax_test_insert(test, inode, DAX_TEST_INDEX, 0, 0, 0);
+	dax_entry_t cookie;
+
+	inode->i_mode = S_IFCHR;
+	cookie = dax_lock_folio(folio);
+	KUNIT_EXPECT_EQ(test, cookie, ~0UL);
+	KUNIT_EXPECT_PTR_EQ(test, dax_test_load(inode, DAX_TEST_INDEX), entry);
+	dax_unlock_folio(folio, cookie);
+	inode->i_mode = S_IFREG;
+}
+
+static void entry_lock_by_index_finds_page(struct kunit *test)
+{
+	unsigned int order = dax_test_param_order(test);
+	struct inode *inode = dax_test_inode(test);
+	pgoff_t last = DAX_TEST_INDEX + (1UL << order) - 1;
+	struct page *page = NULL;
+	dax_entry_t cookie;
+	void *entry;
+
+	entry = dax_test_insert(test, inode, DAX_TEST_INDEX, 0, order, 0);
+	cookie = dax_lock_mapping_entry(&inode->i_data, last, &page);
+	KUNIT_ASSERT_PTR_EQ(test, (void *)cookie, entry);
+	KUNIT_EXPECT_PTR_EQ(test, page, &dax_test_folio(0)->page);
+	KUNIT_EXPECT_TRUE(test, dax_is_locked(dax_test_load(inode, DAX_TEST_INDEX)));
+	dax_unlock_mapping_entry(&inode->i_data, last, cookie);
+	KUNIT_EXPECT_PTR_EQ(test, dax_test_load(inode, DAX_TEST_INDEX), entry);
+}
+
+static void dax_test_expect_no_page(struct kunit *test, struct inode *inode,
+				    pgoff_t index)
+{
+	void *entry = dax_test_load(inode, index);
+	struct page *page = NULL;
+	dax_entry_t cookie;
+
+	cookie = dax_lock_mapping_entry(&inode->i_data, index, &page);
+	KUNIT_EXPECT_EQ(test, cookie, ~0UL);
+	KUNIT_EXPECT_NULL(test, page);
+	dax_unlock_mapping_entry(&inode->i_data, index, cookie);
+	KUNIT_EXPECT_PTR_EQ(test, dax_test_load(inode, index), entry);
+}
+
+static void entry_lock_by_index_of_hole_is_none(struct kunit *test)
+{
+	struct inode *inode = dax_test_inode(test);
+	struct page *page = NULL;
+
+	dax_test_expect_no_page(test, inode, 0);
+	dax_test_insert_empty(test, inode, 1, 0);
+	dax_test_expect_no_page(test, inode, 1);
+	dax_test_insert_zero(test, inode, 2, 0);
+	dax_test_expect_no_page(test, inode, 2);
+	dax_test_insert_zero(test, inode, DAX_TEST_INDEX, PMD_ORDER);
+	dax_test_expect_no_page(test, inode, DAX_TEST_INDEX + 1);
+
+	inode->i_flags = 0;
+	KUNIT_EXPECT_EQ(test, 0,
+			dax_lock_mapping_entry(&inode->i_data, 2, &page));
+	inode->i_flags = S_DAX;
+}
+
+/*
+ * dax_entry: removal
+ */
+
+/*
+ * Someone who meets a locked entry waits for it, then the entry goes on to
+ * whoever comes next.
+ */
+static struct dax_test_task *
+__dax_test_meets_locked(struct kunit *test, const char *name,
+			void (*fn)(struct dax_test_task *t),
+			struct inode *inode, unsigned int order)
+{
+	void *entry = dax_test_lock(test, inode, DAX_TEST_INDEX, order);
+	struct dax_test_task *t, *next;
+
+	t = __dax_test_start(test, name, fn, inode, DAX_TEST_INDEX, order, NULL);
+	dax_test_expect_sleeps(test, t);
+	next = dax_test_start(test, task_grab_entry, inode, DAX_TEST_INDEX, order);
+	dax_test_expect_sleeps(test, next);
+	dax_test_unlock(inode, DAX_TEST_INDEX, entry);
+	dax_test_join(test, t);
+	dax_test_join(test, next);
+	return t;
+}
+
+#define dax_test_meets_locked(test, fn, inode, order)	\
+	__dax_test_meets_locked(test, #fn, fn, inode, order)
+
+/* Who came next has added an empty entry, which may have gone as well since. */
+static void dax_test_expect_removed(struct kunit *test, struct inode *inode,
+				    unsigned int order)
+{
+	void *entry = dax_test_load(inode, DAX_TEST_INDEX);
+
+	if (entry)
+		KUNIT_EXPECT_TRUE(test, dax_is_empty_entry(entry));
+	KUNIT_EXPECT_EQ(test, inode->i_data.nrpages, entry ? 1UL << order : 0);
+	KUNIT_EXPECT_EQ(test, dax_test_used_folios(1UL << order), 0);
+}
+
+static void entry_truncated_while_locked_is_removed(struct kunit *test)
+{
+	unsigned int order = dax_test_param_order(test);
+	struct inode *inode = dax_test_inode(test);
+
+	dax_test_insert(test, inode, DAX_TEST_INDEX, 0, order, DAX_INSERT_DIRTY);
+	dax_test_meets_locked(test, task_truncate, inode, order);
+	dax_test_expect_removed(test, inode, order);
+}
+
+static void entry_truncated_leaves_neighbours(struct kunit *test)
+{
+	unsigned int order = PMD_ORDER;
+	unsigned long nr = 1UL << PMD_ORDER;
+	struct inode *inode = dax_test_inode(test);
+	void *before, *after;
+
+	before = dax_test_insert(test, inode, 0, 0, 0, 0);
+	dax_test_insert(test, inode, nr, nr, order, 0);
+	after = dax_test_insert(test, inode, 2 * nr, 2 * nr, order, 0);
+	truncate_inode_pages_range(&inode->i_data, dax_test_pos(nr),
+				   dax_test_pos(2 * nr) - 1);
+	KUNIT_EXPECT_PTR_EQ(test, dax_test_load(inode, 0), before);
+	KUNIT_EXPECT_NULL(test, dax_test_load(inode, nr));
+	KUNIT_EXPECT_PTR_EQ(test, dax_test_load(inode, 2 * nr), after);
+	KUNIT_EXPECT_EQ(test, inode->i_data.nrpages, 1 + (1UL << order));
+}
+
+static void entry_truncated_twice_warns(struct kunit *test)
+{
+	struct inode *inode = dax_test_inode(test);
+	struct dax_test_task *first, *second;
+	void *entry;
+
+	dax_test_requires_warnings(test);
+	dax_test_insert(test, inode, DAX_TEST_INDEX, 0, 0, 0);
+	entry = dax_test_lock(test, inode, DAX_TEST_INDEX, 0);
+	first = dax_test_start(test, task_truncate, inode, DAX_TEST_INDEX, 0);
+	dax_test_expect_sleeps(test, first);
+	second = dax_test_start(test, task_truncate, inode, DAX_TEST_INDEX, 0);
+	dax_test_expect_sleeps(test, second);
+	dax_test_unlock(inode, DAX_TEST_INDEX, entry);
+	dax_test_join(test, first);
+	dax_test_join(test, second);
+	KUNIT_EXPECT_EQ(test, inode->i_data.nrpages, 0);
+}
+
+static void entry_truncated_while_pinned_warns(struct kunit *test)
+{
+	struct inode *inode = dax_test_inode(test);
+	struct folio *folio = dax_test_folio(0);
+
+	dax_test_requires_warnings(test);
+	dax_test_insert(test, inode, DAX_TEST_INDEX, 0, 0, 0);
+	dax_test_pin(folio);
+	truncate_inode_pages(&inode->i_data, 0);
+	KUNIT_EXPECT_NULL(test, folio->mapping);
+	dax_test_unpin(folio);
+}
+
+static void entry_invalidated_while_locked_is_removed(struct kunit *test)
+{
+	unsigned int order = dax_test_param_order(test);
+	struct inode *inode = dax_test_inode(test);
+	struct dax_test_task *t;
+
+	dax_test_insert(test, inode, DAX_TEST_INDEX, 0, order, 0);
+	t = dax_test_meets_locked(test, task_invalidate, inode, order);
+	KUNIT_EXPECT_EQ(test, t->ret, 0);
+	dax_test_expect_removed(test, inode, order);
+}
+
+static void entry_invalidated_while_dirty_is_kept(struct kunit *test)
+{
+	unsigned int order = dax_test_param_order(test);
+	struct inode *inode = dax_test_inode(test);
+	struct dax_test_task *t;
+	void *entry;
+
+	entry = dax_test_insert(test, inode, DAX_TEST_INDEX, 0, order,
+				DAX_INSERT_DIRTY);
+	t = dax_test_meets_locked(test, task_invalidate, inode, order);
+	KUNIT_EXPECT_EQ(test, t->ret, -EBUSY);
+	KUNIT_EXPECT_PTR_EQ(test, dax_test_load(inode, DAX_TEST_INDEX), entry);
+	KUNIT_EXPECT_TRUE(test, dax_test_is_dirty(inode, DAX_TEST_INDEX));
+	KUNIT_EXPECT_EQ(test, inode->i_data.nrpages, 1UL << order);
+}
+
+static void entry_invalidated_while_written_is_kept(struct kunit *test)
+{
+	struct inode *inode = dax_test_inode(test);
+	void *entry;
+
+	entry = dax_test_insert(test, inode, DAX_TEST_INDEX, 0, 0, DAX_INSERT_COW);
+	KUNIT_EXPECT_TRUE(test, dax_test_is_towrite(inode, DAX_TEST_INDEX));
+	KUNIT_EXPECT_FALSE(test, dax_test_is_dirty(inode, DAX_TEST_INDEX));
+	KUNIT_EXPECT_EQ(test, invalidate_inode_pages2(&inode->i_data), -EBUSY);
+	KUNIT_EXPECT_PTR_EQ(test, dax_test_load(inode, DAX_TEST_INDEX), entry);
+}
+
+static void entry_invalidated_twice_is_removed_once(struct kunit *test)
+{
+	struct inode *inode = dax_test_inode(test);
+	struct dax_test_task *first, *second;
+	void *entry;
+
+	dax_test_insert(test, inode, DAX_TEST_INDEX, 0, 0, 0);
+	entry = dax_test_lock(test, inode, DAX_TEST_INDEX, 0);
+	first = dax_test_start(test, task_invalidate, inode, DAX_TEST_INDEX, 0);
+	dax_test_expect_sleeps(test, first);
+	second = dax_test_start(test, task_invalidate, inode, DAX_TEST_INDEX, 0);
+	dax_test_expect_sleeps(test, second);
+	dax_test_unlock(inode, DAX_TEST_INDEX, entry);
+	dax_test_join(test, first);
+	dax_test_join(test, second);
+	KUNIT_EXPECT_EQ(test, first->ret, 0);
+	KUNIT_EXPECT_EQ(test, second->ret, -EBUSY);
+	KUNIT_EXPECT_EQ(test, inode->i_data.nrpages, 0);
+}
+
+static void entry_dirty_range_cleared_is_clean(struct kunit *test)
+{
+	struct inode *inode = dax_test_inode(test);
+	unsigned long nr = 1UL << PMD_ORDER;
+
+	dax_test_insert(test, inode, nr - 1, 0, 0, DAX_INSERT_DIRTY);
+	dax_test_insert(test, inode, nr, nr, PMD_ORDER,
+			DAX_INSERT_DIRTY | DAX_INSERT_COW);
+	dax_test_insert(test, inode, 2 * nr, 1, 0, DAX_INSERT_DIRTY);
+	dax_test_insert(test, inode, 2 * nr + 1, 2, 0, DAX_INSERT_DIRTY);
+
+	/* From the middle of an entry on, which is cleared as a whole. */
+	dax_clear_dirty_range(&inode->i_data, nr + 1, 2 * nr);
+	KUNIT_EXPECT_TRUE(test, dax_test_is_dirty(inode, nr - 1));
+	KUNIT_EXPECT_FALSE(test, dax_test_is_dirty(inode, nr));
+	KUNIT_EXPECT_FALSE(test, dax_test_is_towrite(inode, nr));
+	KUNIT_EXPECT_FALSE(test, dax_test_is_dirty(inode, 2 * nr));
+	KUNIT_EXPECT_TRUE(test, dax_test_is_dirty(inode, 2 * nr + 1));
+}
+
+static void entry_dirty_cleared_while_locked_waits(struct kunit *test)
+{
+	unsigned int order = dax_test_param_order(test);
+	struct inode *inode = dax_test_inode(test);
+
+	dax_test_insert(test, inode, DAX_TEST_INDEX, 0, order, DAX_INSERT_DIRTY);
+	dax_test_meets_locked(test, task_clear_dirty, inode, order);
+	KUNIT_EXPECT_FALSE(test, dax_test_is_dirty(inode, DAX_TEST_INDEX));
+}
+
+/* Where the index after the last one is 0. */
+static void entry_at_last_index_is_as_others(struct kunit *test)
+{
+	unsigned int order = dax_test_param_order(test);
+	struct inode *inode = dax_test_inode(test);
+	struct address_space *mapping = &inode->i_data;
+	pgoff_t start = ULONG_MAX << order;
+	struct folio *last = dax_test_folio((1UL << order) - 1);
+	struct page *page;
+	dax_entry_t cookie;
+	void *entry;
+
+	entry = dax_test_insert(test, inode, ULONG_MAX, 0, order,
+				DAX_INSERT_DIRTY);
+	KUNIT_EXPECT_PTR_EQ(test, dax_test_load(inode, start), entry);
+	KUNIT_EXPECT_EQ(test, mapping->nrpages, 1UL << order);
+	KUNIT_EXPECT_EQ(test, last->index, ULONG_MAX);
+
+	cookie = dax_lock_mapping_entry(mapping, ULONG_MAX, &page);
+	KUNIT_EXPECT_PTR_EQ(test, (void *)cookie, entry);
+	dax_unlock_mapping_entry(mapping, ULONG_MAX, cookie);
+
+	dax_test_pin(last);
+	KUNIT_EXPECT_PTR_EQ(test, last,
+			    dax_layout_busy_folio(mapping, 0, LLONG_MAX));
+	dax_test_unpin(last);
+	KUNIT_EXPECT_NULL(test, dax_layout_busy_folio(mapping, 0, LLONG_MAX));
+
+	dax_clear_dirty_range(mapping, start, ULONG_MAX);
+	KUNIT_EXPECT_EQ(test, 0,
+			invalidate_inode_pages2_range(mapping, start, ULONG_MAX));
+	KUNIT_EXPECT_EQ(test, mapping->nrpages, 0);
+}
+
+static struct kunit_case dax_entry_cases[] = {
+	KUNIT_CASE_PARAM(entry_encoding_keeps_pfn_and_order, size_gen_params),
+	KUNIT_CASE(entry_encoding_holds_any_pfn),
+	KUNIT_CASE_PARAM(entry_lock_bit_leaves_the_rest, size_gen_params),
+	KUNIT_CASE_PARAM(entry_grabbed_is_empty_and_locked, size_gen_params),
+	KUNIT_CASE(entry_waiters_get_it_one_at_a_time),
+	KUNIT_CASE_PARAM(entry_waiters_of_both_kinds_are_woken, size_gen_params),
+	KUNIT_CASE_PARAM(entry_waiters_at_any_index_are_woken, large_size_gen_params),
+	KUNIT_CASE_PARAM(entry_downgrade_of_empty_wakes_all, large_size_gen_params),
+	KUNIT_CASE_PARAM(entry_downgrade_of_zero_wakes_all, large_size_gen_params),
+	KUNIT_CASE_PARAM(entry_truncation_wakes_all, large_size_gen_params),
+	KUNIT_CASE_PARAM(entry_invalidation_wakes_all, large_size_gen_params),
+	KUNIT_CASE_PARAM(entry_grab_over_smaller_falls_back, pair_gen_params),
+	KUNIT_CASE_PARAM(entry_grab_inside_larger_keeps_pages, pair_gen_params),
+	KUNIT_CASE_PARAM(entry_grab_inside_empty_replaces_it, pair_gen_params),
+	KUNIT_CASE_PARAM(entry_grab_inside_zero_replaces_it, pair_gen_params),
+	KUNIT_CASE(entry_grab_without_memory_is_oom),
+	KUNIT_CASE_PARAM(entry_grab_allocates_without_lock, size_gen_params),
+	KUNIT_CASE_PARAM(entry_downgrade_without_memory_retries, large_size_gen_params),
+	KUNIT_CASE(entry_grab_with_error_is_sigbus),
+	KUNIT_CASE(entry_grab_of_folio_is_sigbus),
+	KUNIT_CASE_PARAM(entry_lock_by_folio_finds_it, size_gen_params),
+	KUNIT_CASE(entry_lock_by_folio_of_none_fails),
+	KUNIT_CASE(entry_lock_by_folio_of_device_is_none),
+	KUNIT_CASE_PARAM(entry_lock_by_index_finds_page, size_gen_params),
+	KUNIT_CASE(entry_lock_by_index_of_hole_is_none),
+	KUNIT_CASE_PARAM(entry_truncated_while_locked_is_removed, size_gen_params),
+	KUNIT_CASE(entry_truncated_leaves_neighbours),
+	KUNIT_CASE(entry_truncated_twice_warns),
+	KUNIT_CASE(entry_truncated_while_pinned_warns),
+	KUNIT_CASE_PARAM(entry_invalidated_while_locked_is_removed, size_gen_params),
+	KUNIT_CASE_PARAM(entry_invalidated_while_dirty_is_kept, size_gen_params),
+	KUNIT_CASE(entry_invalidated_while_written_is_kept),
+	KUNIT_CASE(entry_invalidated_twice_is_removed_once),
+	KUNIT_CASE(entry_dirty_range_cleared_is_clean),
+	KUNIT_CASE_PARAM(entry_dirty_cleared_while_locked_waits, size_gen_params),
+	KUNIT_CASE_PARAM(entry_at_last_index_is_as_others, size_gen_params),
+	{}
+};
+
+static struct kunit_suite dax_entry_suite = {
+	.name		= "dax_entry",
+	.suite_init	= dax_test_suite_init,
+	.suite_exit	= dax_test_suite_exit,
+	.init		= dax_test_init,
+	.exit		= dax_test_exit,
+	.test_cases	= dax_entry_cases,
+};
+
+/*
+ * dax_association
+ */
+
+static void dax_test_expect_owner(struct kunit *test, unsigned long page,
+				  struct inode *inode, pgoff_t index)
+{
+	struct folio *folio = dax_test_folio(page);
+
+	KUNIT_EXPECT_PTR_EQ(test, folio->mapping, &inode->i_data);
+	KUNIT_EXPECT_EQ(test, folio->index, index);
+}
+
+static void dax_test_expect_shared(struct kunit *test, unsigned long page,
+				   unsigned long share)
+{
+	struct folio *folio = dax_test_folio(page);
+
+	KUNIT_EXPECT_NULL(test, folio->mapping);
+	KUNIT_EXPECT_EQ(test, folio->page.share, share);
+}
+
+static void dax_test_remove(struct inode *inode, pgoff_t index,
+			    unsigned int order)
+{
+	truncate_inode_pages_range(&inode->i_data, dax_test_pos(index),
+				   dax_test_pos(index + (1UL << order)) - 1);
+}
+
+static void association_of_entry_covers_it(struct kunit *test)
+{
+	unsigned int order = dax_test_param_order(test);
+	struct inode *inode = dax_test_inode(test);
+	unsigned long last = (1UL << order) - 1;
+
+	/* From a fault at its end. */
+	dax_test_insert(test, inode, DAX_TEST_INDEX + last, 0, order, 0);
+	dax_test_expect_owner(test, 0, inode, DAX_TEST_INDEX);
+	dax_test_expect_owner(test, last / 2, inode, DAX_TEST_INDEX + last / 2);
+	dax_test_expect_owner(test, last, inode, DAX_TEST_INDEX + last);
+	if (last + 1 < 1UL << dax_test_max_order())
+		KUNIT_EXPECT_NULL(test, dax_test_folio(last + 1)->mapping);
+
+	dax_test_remove(inode, DAX_TEST_INDEX, order);
+	KUNIT_EXPECT_EQ(test, dax_test_used_folios(last + 1), 0);
+}
+
+static void association_of_hole_is_none(struct kunit *test)
+{
+	struct inode *inode = dax_test_inode(test);
+
+	dax_test_insert_zero(test, inode, DAX_TEST_INDEX, PMD_ORDER);
+	dax_test_insert_empty(test, inode, 0, PMD_ORDER);
+	KUNIT_EXPECT_EQ(test, dax_test_used_folios(1UL << PMD_ORDER), 0);
+}
+
+/* A fault for reading found a hole, then one for writing an extent. */
+static void association_replaces_hole(struct kunit *test)
+{
+	unsigned int order = dax_test_param_order(test);
+	struct inode *inode = dax_test_inode(test);
+
+	dax_test_insert_zero(test, inode, DAX_TEST_INDEX, order);
+	dax_test_insert(test, inode, DAX_TEST_INDEX, 0, order, DAX_INSERT_DIRTY);
+	dax_test_expect_owner(test, 0, inode, DAX_TEST_INDEX);
+	KUNIT_EXPECT_TRUE(test, dax_test_is_dirty(inode, DAX_TEST_INDEX));
+	KUNIT_EXPECT_EQ(test, inode->i_data.nrpages, 1UL << order);
+}
+
+/* A write fault of one page, where a large entry has been for long. */
+static void association_of_large_entry_survives_small_fault(struct kunit *test)
+{
+	unsigned int order = dax_test_param_order(test);
+	struct inode *inode = dax_test_inode(test);
+	unsigned long last = (1UL << order) - 1;
+	void *entry, *small;
+
+	entry = dax_test_insert(test, inode, DAX_TEST_INDEX, 0, order, 0);
+	KUNIT_EXPECT_FALSE(test, dax_test_is_dirty(inode, DAX_TEST_INDEX));
+	small = dax_test_entry(test, last, 0);
+	KUNIT_EXPECT_EQ(test, 0, dax_test_fault(inode, DAX_TEST_INDEX + last,
+						small, DAX_INSERT_DIRTY));
+	KUNIT_EXPECT_PTR_EQ(test, dax_test_load(inode, DAX_TEST_INDEX), entry);
+	KUNIT_EXPECT_TRUE(test, dax_test_is_dirty(inode, DAX_TEST_INDEX));
+	dax_test_expect_owner(test, last, inode, DAX_TEST_INDEX + last);
+}
+
+static void association_dirties_inode(struct kunit *test)
+{
+	struct inode *inode = dax_test_inode(test);
+
+	dax_test_insert(test, inode, DAX_TEST_INDEX, 0, 0, 0);
+	KUNIT_EXPECT_FALSE(test, inode->i_state & I_DIRTY_PAGES);
+	KUNIT_EXPECT_TRUE(test, inode->i_sb->s_dax_used);
+	dax_test_insert(test, inode, DAX_TEST_INDEX, 0, 0, DAX_INSERT_DIRTY);
+	KUNIT_EXPECT_TRUE(test, inode->i_state & I_DIRTY_PAGES);
+}
+
+static void association_shared_is_counted(struct kunit *test)
+{
+	struct inode *one = dax_test_inode(test), *two = dax_test_inode(test);
+
+	dax_test_insert(test, one, DAX_TEST_INDEX, 3, 0, 0);
+	dax_test_expect_owner(test, 3, one, DAX_TEST_INDEX);
+	dax_test_insert(test, two, 7, 3, 0, DAX_INSERT_SHARED);
+	dax_test_expect_shared(test, 3, 2);
+	dax_test_insert(test, two, 8, 3, 0, DAX_INSERT_SHARED);
+	dax_test_expect_shared(test, 3, 3);
+
+	dax_test_remove(one, DAX_TEST_INDEX, 0);
+	dax_test_expect_shared(test, 3, 2);
+	dax_test_remove(two, 8, 0);
+	dax_test_expect_shared(test, 3, 1);
+	dax_test_remove(two, 7, 0);
+	dax_test_expect_shared(test, 3, 0);
+
+	/* And to one file again. */
+	dax_test_insert(test, one, 9, 3, 0, 0);
+	dax_test_expect_owner(test, 3, one, 9);
+}
+
+/* At index 0, which is where ->index and ->share could be confused. */
+static void association_first_as_shared_is_counted(struct kunit *test)
+{
+	struct inode *inode = dax_test_inode(test);
+
+	dax_test_insert(test, inode, 0, 0, 0, DAX_INSERT_SHARED);
+	dax_test_expect_shared(test, 0, 1);
+	/* Faulted on again: one entry still. */
+	dax_test_insert(test, inode, 0, 0, 0, DAX_INSERT_SHARED);
+	dax_test_expect_shared(test, 0, 1);
+	dax_test_remove(inode, 0, 0);
+	dax_test_expect_shared(test, 0, 0);
+
+	dax_test_insert(test, inode, 0, 0, 0, 0);
+	dax_test_expect_owner(test, 0, inode, 0);
+	/* Its extent was shared meanwhile, then it is faulted on again. */
+	dax_test_insert(test, inode, 0, 0, 0, DAX_INSERT_SHARED);
+	dax_test_expect_shared(test, 0, 1);
+}
+
+static void association_shared_is_not_lockable(struct kunit *test)
+{
+	struct inode *inode = dax_test_inode(test);
+
+	dax_test_insert(test, inode, 5, 0, 0, DAX_INSERT_SHARED);
+	KUNIT_EXPECT_EQ(test, dax_lock_folio(dax_test_folio(0)), 0);
+}
+
+/* Fault with an entry that cannot be had: nothing changes. */
+static void dax_test_expect_refused(struct kunit *test, struct inode *inode,
+				    void *new, unsigned int flags)
+{
+	unsigned int order = dax_entry_order(new);
+	void *entry;
+
+	KUNIT_EXPECT_EQ(test, (__force unsigned int)VM_FAULT_FALLBACK,
+			dax_test_fault(inode, DAX_TEST_INDEX, new, flags));
+	entry = dax_test_load(inode, DAX_TEST_INDEX);
+	KUNIT_EXPECT_TRUE(test, dax_is_empty_entry(entry));
+	KUNIT_EXPECT_FALSE(test, dax_is_locked(entry));
+	KUNIT_EXPECT_EQ(test, dax_entry_order(entry), order);
+	KUNIT_EXPECT_EQ(test, inode->i_data.nrpages, 1UL << order);
+}
+
+static void association_shared_and_large_is_refused(struct kunit *test)
+{
+	unsigned int order = dax_test_param_order(test);
+	struct inode *one = dax_test_inode(test), *two = dax_test_inode(test);
+	void *entry = dax_test_entry(test, 0, order);
+
+	dax_test_expect_refused(test, one, entry, DAX_INSERT_SHARED);
+	KUNIT_EXPECT_EQ(test, dax_test_used_folios(1UL << order), 0);
+	/* The pages are there for others to take. */
+	dax_test_insert(test, two, DAX_TEST_INDEX, 0, order, 0);
+}
+
+static void association_copy_replaces_shared(struct kunit *test)
+{
+	struct inode *one = dax_test_inode(test), *two = dax_test_inode(test);
+
+	dax_test_insert(test, one, 1, 0, 0, DAX_INSERT_SHARED);
+	dax_test_insert(test, two, 2, 0, 0, DAX_INSERT_SHARED);
+	dax_test_expect_shared(test, 0, 2);
+	dax_test_insert(test, two, 2, 1, 0, DAX_INSERT_DIRTY | DAX_INSERT_COW);
+	dax_test_expect_shared(test, 0, 1);
+	dax_test_expect_owner(test, 1, two, 2);
+	KUNIT_EXPECT_TRUE(test, dax_test_is_dirty(two, 2));
+	KUNIT_EXPECT_TRUE(test, dax_test_is_towrite(two, 2));
+	KUNIT_EXPECT_EQ(test, two->i_data.nrpages, 1);
+}
+
+/* The fault is tried again after the copy could not be put in the file. */
+static void association_copy_inserted_twice_stays(struct kunit *test)
+{
+	struct inode *inode = dax_test_inode(test);
+
+	dax_test_insert(test, inode, 2, 0, 0, DAX_INSERT_SHARED);
+	dax_test_insert(test, inode, 2, 1, 0, DAX_INSERT_COW);
+	dax_test_insert(test, inode, 2, 1, 0, DAX_INSERT_COW);
+	dax_test_expect_shared(test, 0, 0);
+	dax_test_expect_owner(test, 1, inode, 2);
+}
+
+static void association_of_taken_page_is_shared(struct kunit *test)
+{
+	struct inode *one = dax_test_inode(test), *two = dax_test_inode(test);
+
+	dax_test_requires_warnings(test);
+	dax_test_insert(test, one, 1, 0, 0, 0);
+	dax_test_insert(test, two, 1, 0, 0, 0);
+	dax_test_expect_shared(test, 0, 2);
+	/* The same file, elsewhere. */
+	dax_test_insert(test, one, 2, 0, 0, 0);
+	dax_test_expect_shared(test, 0, 3);
+	dax_test_remove(one, 1, 0);
+	dax_test_remove(one, 2, 0);
+	dax_test_expect_shared(test, 0, 1);
+}
+
+/* The last page is taken, all others are not. */
+static void association_of_large_over_taken_is_refused(struct kunit *test)
+{
+	unsigned int order = dax_test_param_order(test);
+	unsigned long last = (1UL << order) - 1;
+	struct inode *one = dax_test_inode(test), *two = dax_test_inode(test);
+	void *entry = dax_test_entry(test, 0, order);
+
+	dax_test_requires_warnings(test);
+	dax_test_insert(test, one, 1, last, 0, 0);
+	dax_test_expect_refused(test, two, entry, 0);
+	dax_test_expect_owner(test, last, one, 1);
+	KUNIT_EXPECT_EQ(test, dax_test_used_folios(last), 0);
+
+	dax_test_insert(test, one, 2, last, 0, DAX_INSERT_SHARED);
+	dax_test_expect_refused(test, two, entry, 0);
+	dax_test_expect_shared(test, last, 2);
+	KUNIT_EXPECT_EQ(test, dax_test_used_folios(last), 0);
+}
+
+static struct kunit_case dax_association_cases[] = {
+	KUNIT_CASE_PARAM(association_of_entry_covers_it, size_gen_params),
+	KUNIT_CASE(association_of_hole_is_none),
+	KUNIT_CASE_PARAM(association_replaces_hole, size_gen_params),
+	KUNIT_CASE_PARAM(association_of_large_entry_survives_small_fault,
+			 large_size_gen_params),
+	KUNIT_CASE(association_dirties_inode),
+	KUNIT_CASE(association_shared_is_counted),
+	KUNIT_CASE(association_first_as_shared_is_counted),
+	KUNIT_CASE(association_shared_is_not_lockable),
+	KUNIT_CASE_PARAM(association_shared_and_large_is_refused,
+			 large_size_gen_params),
+	KUNIT_CASE(association_copy_replaces_shared),
+	KUNIT_CASE(association_copy_inserted_twice_stays),
+	KUNIT_CASE(association_of_taken_page_is_shared),
+	KUNIT_CASE_PARAM(association_of_large_over_taken_is_refused,
+			 large_size_gen_params),
+	{}
+};
+
+static struct kunit_suite dax_association_suite = {
+	.name		= "dax_association",
+	.suite_init	= dax_test_suite_init,
+	.suite_exit	= dax_test_suite_exit,
+	.init		= dax_test_init,
+	.exit		= dax_test_exit,
+	.test_cases	= dax_association_cases,
+};
+
+/*
+ * dax_layout
+ */
+
+static struct folio *dax_test_busy(struct inode *inode, pgoff_t first,
+				   pgoff_t last)
+{
+	return dax_layout_busy_folio(&inode->i_data, dax_test_pos(first),
+				     dax_test_pos(last + 1) - 1);
+}
+
+static void layout_of_idle_pages_is_not_busy(struct kunit *test)
+{
+	unsigned int order = dax_test_param_order(test);
+	struct inode *inode = dax_test_inode(test);
+
+	KUNIT_EXPECT_NULL(test, dax_layout_busy_folio(&inode->i_data, 0, LLONG_MAX));
+	dax_test_insert(test, inode, DAX_TEST_INDEX, 0, order, 0);
+	dax_test_insert_zero(test, inode, 0, PMD_ORDER);
+	dax_test_insert_empty(test, inode, 1UL << PMD_ORDER, 0);
+	KUNIT_EXPECT_NULL(test, dax_layout_busy_folio(&inode->i_data, 0, LLONG_MAX));
+	KUNIT_EXPECT_FALSE(test, dax_mapping_pinned(&inode->i_data));
+}
+
+static void layout_of_pinned_page_is_busy(struct kunit *test)
+{
+	unsigned int order = dax_test_param_order(test);
+	struct inode *inode = dax_test_inode(test);
+	unsigned long last = (1UL << order) - 1;
+	const unsigned long pages[] = { 0, last / 2, last };
+	int i;
+
+	dax_test_insert(test, inode, 0, 0, order, 0);
+	for (i = 0; i < ARRAY_SIZE(pages); i++) {
+		struct folio *folio = dax_test_folio(pages[i]);
+
+		dax_test_pin(folio);
+		KUNIT_EXPECT_PTR_EQ(test, dax_test_busy(inode, 0, last), folio);
+		KUNIT_EXPECT_TRUE(test, dax_mapping_pinned(&inode->i_data));
+		dax_test_unpin(folio);
+		KUNIT_EXPECT_NULL(test, dax_test_busy(inode, 0, last));
+		KUNIT_EXPECT_FALSE(test, dax_mapping_pinned(&inode->i_data));
+	}
+}
+
+/* What is removed is the entry as a whole, so all of it has to be idle. */
+static void layout_range_does_not_cut_entry(struct kunit *test)
+{
+	unsigned int order = dax_test_param_order(test);
+	struct inode *inode = dax_test_inode(test);
+	pgoff_t start = DAX_TEST_INDEX, last = start + (1UL << order) - 1;
+	struct folio *folio;
+
+	dax_test_insert(test, inode, start, 0, order, 0);
+
+	folio = dax_test_folio((1UL << order) - 1);
+	dax_test_pin(folio);
+	KUNIT_EXPECT_PTR_EQ(test, dax_test_busy(inode, 0, start), folio);
+	KUNIT_EXPECT_PTR_EQ(test, dax_test_busy(inode, start + 1, start + 1), folio);
+	dax_test_unpin(folio);
+
+	folio = dax_test_folio(0);
+	dax_test_pin(folio);
+	KUNIT_EXPECT_PTR_EQ(test, dax_test_busy(inode, last, last + 1), folio);
+	KUNIT_EXPECT_PTR_EQ(test, dax_test_busy(inode, last - 1, last - 1), folio);
+	dax_test_unpin(folio);
+}
+
+static void layout_outside_of_range_is_ignored(struct kunit *test)
+{
+	unsigned int order = dax_test_param_order(test);
+	struct inode *inode = dax_test_inode(test);
+	pgoff_t start = DAX_TEST_INDEX, last = start + (1UL << order) - 1;
+
+	dax_test_insert(test, inode, start, 0, order, 0);
+	dax_test_pin(dax_test_folio(0));
+	KUNIT_EXPECT_NULL(test, dax_test_busy(inode, 0, start - 1));
+	KUNIT_EXPECT_NULL(test, dax_test_busy(inode, last + 1, last + 9));
+	dax_test_unpin(dax_test_folio(0));
+}
+
+static void layout_of_other_file_is_not_busy(struct kunit *test)
+{
+	struct inode *inode = dax_test_inode(test);
+
+	dax_test_insert(test, inode, 0, 0, 0, 0);
+	dax_test_pin(dax_test_folio(0));
+	inode->i_flags = 0;
+	KUNIT_EXPECT_NULL(test, dax_test_busy(inode, 0, 0));
+	inode->i_flags = S_DAX;
+	dax_test_unpin(dax_test_folio(0));
+}
+
+/* The page of an entry that is locked can be pinned as well as any other. */
+static void layout_of_locked_entry_is_waited_for(struct kunit *test)
+{
+	unsigned int order = dax_test_param_order(test);
+	struct inode *inode = dax_test_inode(test);
+	struct dax_test_task *t;
+
+	dax_test_insert(test, inode, DAX_TEST_INDEX, 0, order, 0);
+	dax_test_pin(dax_test_folio(0));
+	t = dax_test_meets_locked(test, task_find_busy, inode, order);
+	KUNIT_EXPECT_PTR_EQ(test, t->folio, dax_test_folio(0));
+	dax_test_unpin(dax_test_folio(0));
+}
+
+static void layout_of_many_entries_is_busy(struct kunit *test)
+{
+	struct inode *inode = dax_test_inode(test);
+	/* More than are looked at without a break. */
+	unsigned long n = XA_CHECK_SCHED + 2, i;
+	struct folio *last = dax_test_folio(n - 1);
+
+	for (i = 0; i < n; i++)
+		dax_test_insert(test, inode, i, i, 0, DAX_INSERT_DIRTY);
+	KUNIT_EXPECT_NULL(test, dax_test_busy(inode, 0, n - 1));
+	dax_test_pin(last);
+	KUNIT_EXPECT_PTR_EQ(test, dax_test_busy(inode, 0, n - 1), last);
+	dax_test_unpin(last);
+
+	dax_clear_dirty_range(&inode->i_data, 0, n - 1);
+	KUNIT_EXPECT_FALSE(test, mapping_tagged(&inode->i_data, PAGECACHE_TAG_DIRTY));
+}
+
+static void layout_broken_when_unpinned(struct kunit *test)
+{
+	unsigned int order = dax_test_param_order(test);
+	struct inode *inode = dax_test_inode(test);
+	struct folio *first = dax_test_folio(0);
+	struct folio *last = dax_test_folio((1UL << order) - 1);
+	struct dax_test_task *t;
+
+	dax_test_insert(test, inode, DAX_TEST_INDEX, 0, order, 0);
+	dax_test_pin(first);
+	dax_test_pin(first);
+	dax_test_pin(last);
+	t = dax_test_start(test, task_break_layout, inode, DAX_TEST_INDEX, order);
+	dax_test_expect_sleeps(test, t);
+
+	/* One pin less is not none. */
+	dax_test_unpin(first);
+	dax_test_unpin(last);
+	msleep(20);
+	KUNIT_EXPECT_FALSE(test, completion_done(&t->done));
+
+	dax_test_unpin(first);
+	dax_test_join(test, t);
+	KUNIT_EXPECT_EQ(test, t->ret, 0);
+	KUNIT_EXPECT_GT(test, t->waits, 0);
+}
+
+/* After the wait for one page there is another one to wait for. */
+static void layout_looked_over_again_after_wait(struct kunit *test)
+{
+	struct inode *inode = dax_test_inode(test);
+	struct dax_test_task *t;
+
+	dax_test_insert(test, inode, 0, 0, 0, 0);
+	dax_test_insert(test, inode, 1, 1, 0, 0);
+	dax_test_pin(dax_test_folio(1));
+	t = dax_test_start(test, task_break_layout, inode, 0, 1);
+	dax_test_expect_sleeps(test, t);
+	dax_test_pin(dax_test_folio(0));
+	dax_test_unpin(dax_test_folio(1));
+	msleep(20);
+	dax_test_expect_sleeps(test, t);
+	dax_test_unpin(dax_test_folio(0));
+	dax_test_join(test, t);
+	KUNIT_EXPECT_EQ(test, t->ret, 0);
+}
+
+static void layout_idle_is_broken_without_wait(struct kunit *test)
+{
+	struct inode *inode = dax_test_inode(test);
+	struct dax_test_task *t;
+
+	dax_test_insert(test, inode, 0, 0, 0, 0);
+	t = dax_test_start(test, task_break_layout, inode, 0, 0);
+	dax_test_join(test, t);
+	KUNIT_EXPECT_EQ(test, t->ret, 0);
+	KUNIT_EXPECT_EQ(test, t->waits, 0);
+}
+
+static void layout_wait_ends_with_signal(struct kunit *test)
+{
+	struct inode *inode = dax_test_inode(test);
+	struct dax_test_task *t;
+
+	dax_test_insert(test, inode, 0, 0, 0, 0);
+	dax_test_pin(dax_test_folio(0));
+	t = dax_test_start(test, task_break_layout, inode, 0, 0);
+	dax_test_expect_sleeps(test, t);
+	send_sig(SIGINT, t->task, 1);
+	dax_test_join(test, t);
+	KUNIT_EXPECT_EQ(test, t->ret, -ERESTARTSYS);
+	dax_test_unpin(dax_test_folio(0));
+}
+
+static void layout_wait_for_eviction_ends_unpinned(struct kunit *test)
+{
+	unsigned int order = dax_test_param_order(test);
+	struct inode *inode = dax_test_inode(test);
+	struct folio *last = dax_test_folio((1UL << order) - 1);
+	struct dax_test_task *t;
+
+	KUNIT_EXPECT_EQ(test, dax_wait_unpinned(inode, TASK_KILLABLE), 0);
+	dax_test_insert(test, inode, DAX_TEST_INDEX, 0, order, 0);
+	dax_test_pin(last);
+	t = dax_test_start(test, task_wait_unpinned, inode, 0, 0);
+	dax_test_expect_sleeps(test, t);
+	dax_test_unpin(last);
+	dax_test_join(test, t);
+	KUNIT_EXPECT_EQ(test, t->ret, 0);
+}
+
+static DECLARE_COMPLETION(dax_test_evicted);
+
+/* A kernel thread does not wait in iput(): it leaves the inode to a worker. */
+static void layout_pinned_keeps_inode(struct kunit *test)
+{
+	struct dax_test *dt = test->priv;
+	struct inode *inode = dax_test_inode(test);
+	struct folio *folio = dax_test_folio(0);
+	bool early;
+
+	dax_test_insert(test, inode, 0, 0, 0, 0);
+	dax_test_pin(folio);
+	reinit_completion(&dax_test_evicted);
+	inode->i_private = &dax_test_evicted;
+	dt->nr_inodes--;
+	iput(inode);
+
+	early = wait_for_completion_timeout(&dax_test_evicted, HZ / 10);
+	KUNIT_EXPECT_FALSE(test, early);
+	KUNIT_EXPECT_NOT_NULL(test, folio->mapping);
+	dax_test_unpin(folio);
+	if (!early)
+		KUNIT_EXPECT_NE(test, 0,
+				wait_for_completion_timeout(&dax_test_evicted,
+							    timeout * HZ));
+}
+
+static struct kunit_case dax_layout_cases[] = {
+	KUNIT_CASE_PARAM(layout_of_idle_pages_is_not_busy, size_gen_params),
+	KUNIT_CASE_PARAM(layout_of_pinned_page_is_busy, size_gen_params),
+	KUNIT_CASE_PARAM(layout_range_does_not_cut_entry, large_size_gen_params),
+	KUNIT_CASE_PARAM(layout_outside_of_range_is_ignored, size_gen_params),
+	KUNIT_CASE(layout_of_other_file_is_not_busy),
+	KUNIT_CASE_PARAM(layout_of_locked_entry_is_waited_for, size_gen_params),
+	KUNIT_CASE_SLOW(layout_of_many_entries_is_busy),
+	KUNIT_CASE_PARAM(layout_broken_when_unpinned, size_gen_params),
+	KUNIT_CASE(layout_looked_over_again_after_wait),
+	KUNIT_CASE(layout_idle_is_broken_without_wait),
+	KUNIT_CASE(layout_wait_ends_with_signal),
+	KUNIT_CASE_PARAM(layout_wait_for_eviction_ends_unpinned, size_gen_params),
+	KUNIT_CASE(layout_pinned_keeps_inode),
+	{}
+};
+
+static struct kunit_suite dax_layout_suite = {
+	.name		= "dax_layout",
+	.suite_init	= dax_test_suite_init,
+	.suite_exit	= dax_test_suite_exit,
+	.init		= dax_test_init,
+	.exit		= dax_test_exit,
+	.test_cases	= dax_layout_cases,
+};
+
+/*
+ * dax_writeback
+ */
+
+static void dax_test_expect_written(struct kunit *test, struct inode *inode,
+				    pgoff_t index, void *entry)
+{
+	KUNIT_EXPECT_FALSE(test, dax_test_is_dirty(inode, index));
+	KUNIT_EXPECT_FALSE(test, dax_test_is_towrite(inode, index));
+	KUNIT_EXPECT_PTR_EQ(test, dax_test_load(inode, index), entry);
+}
+
+static void writeback_clears_marks(struct kunit *test)
+{
+	unsigned int order = dax_test_param_order(test);
+	struct inode *inode = dax_test_inode(test);
+	loff_t middle = dax_test_pos(DAX_TEST_INDEX) + (PAGE_SIZE << order) / 2;
+	void *entry;
+
+	entry = dax_test_insert(test, inode, DAX_TEST_INDEX, 0, order,
+				DAX_INSERT_DIRTY);
+	KUNIT_EXPECT_EQ(test, 0, dax_test_writeback(inode, middle, middle,
+						    WB_SYNC_ALL));
+	dax_test_expect_written(test, inode, DAX_TEST_INDEX, entry);
+}
+
+static void writeback_outside_of_range_is_none(struct kunit *test)
+{
+	struct inode *inode = dax_test_inode(test);
+	void *entry;
+
+	dax_test_insert(test, inode, 1, 0, 0, DAX_INSERT_DIRTY);
+	entry = dax_test_insert(test, inode, 2, 1, 0, DAX_INSERT_DIRTY);
+	dax_test_insert(test, inode, 3, 2, 0, DAX_INSERT_DIRTY);
+	KUNIT_EXPECT_EQ(test, 0, dax_test_writeback(inode, dax_test_pos(2),
+						    dax_test_pos(3) - 1,
+						    WB_SYNC_ALL));
+	KUNIT_EXPECT_TRUE(test, dax_test_is_dirty(inode, 1));
+	dax_test_expect_written(test, inode, 2, entry);
+	KUNIT_EXPECT_TRUE(test, dax_test_is_dirty(inode, 3));
+}
+
+static void writeback_without_sync_is_none(struct kunit *test)
+{
+	struct inode *inode = dax_test_inode(test);
+
+	KUNIT_EXPECT_EQ(test, 0, dax_test_writeback(inode, 0, LLONG_MAX, WB_SYNC_ALL));
+	dax_test_insert(test, inode, 1, 0, 0, DAX_INSERT_DIRTY);
+	KUNIT_EXPECT_EQ(test, 0, dax_test_writeback(inode, 0, LLONG_MAX, WB_SYNC_NONE));
+	KUNIT_EXPECT_TRUE(test, dax_test_is_dirty(inode, 1));
+}
+
+static void writeback_of_small_blocks_fails(struct kunit *test)
+{
+	struct inode *inode = dax_test_inode(test);
+	unsigned int blkbits = inode->i_blkbits;
+
+	dax_test_requires_warnings(test);
+	dax_test_insert(test, inode, 1, 0, 0, DAX_INSERT_DIRTY);
+	inode->i_blkbits = 9;
+	KUNIT_EXPECT_EQ(test, -EIO, dax_test_writeback(inode, 0, LLONG_MAX, WB_SYNC_ALL));
+	inode->i_blkbits = blkbits;
+	KUNIT_EXPECT_TRUE(test, dax_test_is_dirty(inode, 1));
+}
+
+static void writeback_of_many_entries_is_complete(struct kunit *test)
+{
+	struct inode *inode = dax_test_inode(test);
+	unsigned long n = XA_CHECK_SCHED + 2, i;
+
+	for (i = 0; i < n; i++)
+		dax_test_insert(test, inode, i, i, 0, DAX_INSERT_DIRTY);
+	KUNIT_EXPECT_EQ(test, 0, dax_test_writeback(inode, 0, LLONG_MAX, WB_SYNC_ALL));
+	KUNIT_EXPECT_FALSE(test, mapping_tagged(&inode->i_data, PAGECACHE_TAG_DIRTY));
+	KUNIT_EXPECT_FALSE(test, mapping_tagged(&inode->i_data, PAGECACHE_TAG_TOWRITE));
+}
+
+/* fsync(2) is not done before what others have locked is flushed. */
+static void writeback_of_locked_entry_waits(struct kunit *test)
+{
+	unsigned int order = dax_test_param_order(test);
+	struct inode *inode = dax_test_inode(test);
+	struct dax_test_task *t;
+	void *entry;
+
+	entry = dax_test_insert(test, inode, DAX_TEST_INDEX, 0, order,
+				DAX_INSERT_DIRTY);
+	t = dax_test_meets_locked(test, task_write_back, inode, order);
+	KUNIT_EXPECT_EQ(test, t->ret, 0);
+	dax_test_expect_written(test, inode, DAX_TEST_INDEX, entry);
+}
+
+/*
+ * What becomes of a locked entry while writeback waits for it, and somebody
+ * else does after that.
+ */
+struct dax_test_locked {
+	struct xa_state xas;
+	struct inode *inode;
+	void *entry;
+	struct dax_test_task *writeback;
+	struct dax_test_task *next;
+};
+
+static void dax_test_lock_dirty(struct kunit *test, struct dax_test_locked *l)
+{
+	struct inode *inode = dax_test_inode(test);
+
+	l->inode = inode;
+	l->xas = (struct xa_state)__XA_STATE(&inode->i_data.i_pages, 1, 0, 0);
+	dax_test_insert(test, inode, 1, 0, 0, DAX_INSERT_DIRTY);
+	l->entry = dax_grab_entry(&l->xas, &inode->i_data, 0);
+	KUNIT_ASSERT_FALSE(test, dax_is_fault(l->entry));
+}
+
+static bool dax_test_replace(struct dax_test_locked *l, void *new,
+			     unsigned int flags)
+{
+	return !dax_insert_entry(&l->xas, &l->inode->i_data, &l->entry, new,
+				 flags);
+}
+
+static void dax_test_queue(struct kunit *test, struct dax_test_locked *l)
+{
+	l->writeback = dax_test_start(test, task_write_back, l->inode, 1, 0);
+	dax_test_expect_sleeps(test, l->writeback);
+	l->next = dax_test_start(test, task_grab_entry, l->inode, 1, 0);
+	dax_test_expect_sleeps(test, l->next);
+}
+
+static void dax_test_unlock_queue(struct kunit *test, struct dax_test_locked *l)
+{
+	dax_unlock_entry(&l->xas, l->entry);
+	dax_test_join(test, l->writeback);
+	dax_test_join(test, l->next);
+}
+
+static void writeback_of_replaced_entry_is_none(struct kunit *test)
+{
+	struct dax_test_locked l;
+
+	dax_test_lock_dirty(test, &l);
+	dax_test_queue(test, &l);
+	KUNIT_EXPECT_TRUE(test, dax_test_replace(&l, dax_test_entry(test, 1, 0),
+						 DAX_INSERT_DIRTY | DAX_INSERT_COW));
+	dax_test_unlock_queue(test, &l);
+	KUNIT_EXPECT_EQ(test, l.writeback->ret, 0);
+	KUNIT_EXPECT_TRUE(test, dax_test_is_dirty(l.inode, 1));
+}
+
+static void writeback_of_removed_entry_is_none(struct kunit *test)
+{
+	struct dax_test_locked l;
+	struct dax_test_task *t;
+
+	dax_test_lock_dirty(test, &l);
+	t = dax_test_start(test, task_truncate, l.inode, 1, 0);
+	dax_test_expect_sleeps(test, t);
+	dax_test_queue(test, &l);
+	dax_test_unlock_queue(test, &l);
+	dax_test_join(test, t);
+	KUNIT_EXPECT_EQ(test, l.writeback->ret, 0);
+	KUNIT_EXPECT_EQ(test, dax_test_used_folios(1), 0);
+}
+
+static void writeback_done_by_another_is_none(struct kunit *test)
+{
+	struct dax_test_locked l;
+	struct xarray *xa;
+
+	dax_test_lock_dirty(test, &l);
+	xa = &l.inode->i_data.i_pages;
+	dax_test_queue(test, &l);
+	KUNIT_EXPECT_TRUE(test, dax_test_is_towrite(l.inode, 1));
+	xa_lock_irq(xa);
+	__xa_clear_mark(xa, 1, PAGECACHE_TAG_TOWRITE);
+	xa_unlock_irq(xa);
+	dax_test_unlock_queue(test, &l);
+	KUNIT_EXPECT_EQ(test, l.writeback->ret, 0);
+	KUNIT_EXPECT_TRUE(test, dax_test_is_dirty(l.inode, 1));
+}
+
+/* The same pfn, without being a page of the file. */
+static void writeback_of_hole_fails(struct kunit *test)
+{
+	struct dax_test_locked l;
+	unsigned long pfn;
+
+	dax_test_requires_warnings(test);
+	dax_test_lock_dirty(test, &l);
+	dax_test_queue(test, &l);
+	pfn = dax_to_pfn(l.entry);
+	KUNIT_EXPECT_TRUE(test, dax_test_replace(&l, dax_make_zero_entry(pfn, 0),
+						 DAX_INSERT_COW));
+	dax_test_unlock_queue(test, &l);
+	KUNIT_EXPECT_EQ(test, l.writeback->ret, -EIO);
+	KUNIT_EXPECT_EQ(test, filemap_check_errors(&l.inode->i_data), -EIO);
+}
+
+static struct kunit_case dax_writeback_cases[] = {
+	KUNIT_CASE_PARAM(writeback_clears_marks, size_gen_params),
+	KUNIT_CASE(writeback_outside_of_range_is_none),
+	KUNIT_CASE(writeback_without_sync_is_none),
+	KUNIT_CASE(writeback_of_small_blocks_fails),
+	KUNIT_CASE_SLOW(writeback_of_many_entries_is_complete),
+	KUNIT_CASE_PARAM(writeback_of_locked_entry_waits, size_gen_params),
+	KUNIT_CASE(writeback_of_replaced_entry_is_none),
+	KUNIT_CASE(writeback_of_removed_entry_is_none),
+	KUNIT_CASE(writeback_done_by_another_is_none),
+	KUNIT_CASE(writeback_of_hole_fails),
+	{}
+};
+
+static struct kunit_suite dax_writeback_suite = {
+	.name		= "dax_writeback",
+	.suite_init	= dax_test_suite_init,
+	.suite_exit	= dax_test_suite_exit,
+	.init		= dax_test_init,
+	.exit		= dax_test_exit,
+	.test_cases	= dax_writeback_cases,
+};
+
+kunit_test_suites(&dax_entry_suite, &dax_association_suite, &dax_layout_suite,
+		  &dax_writeback_suite);
+
+MODULE_DESCRIPTION("KUnit tests for the entries of DAX files");
+MODULE_LICENSE("GPL");
+MODULE_IMPORT_NS(DAX);
+MODULE_IMPORT_NS(EXPORTED_FOR_KUNIT_TESTING);
