@@ -517,7 +517,7 @@ static bool dax_associate_part(void *entry, struct address_space *mapping,
 	     folio = dax_next_folio(entry, folio)) {
 		pgoff_t pgoff = index + folio_pfn(folio) - dax_to_pfn(entry);
 
-		if (WARN_ON_ONCE(dax_folio_is_taken(folio, mapping, pgoff))) {
+		if (dax_folio_is_taken(folio, mapping, pgoff)) {
 			spin_unlock(lock);
 			return dax_share_entry(entry);
 		}

@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# selftests.sh [NAME]: the kselftests installed in /host, then what KUnit suites
-# said when they were loaded; only tests whose names contain NAME. Every test
-# ends in a line "# ok N ..." or "# not ok N ...".
+# selftests.sh [NAME]: the kselftests installed in /host, then the KUnit suites;
+# only tests whose names contain NAME. Every test ends in a line "# ok N ..." or
+# "# not ok N ...".
 set -u
 name=${1-}
 
@@ -13,19 +13,38 @@ if [ -n "$name" ]; then
 fi
 cd /host && ./run_kselftest.sh -c dax
 
-# KUnit suites run when their module is loaded. One that crashes is found by what
-# the kernel says about it.
-modprobe dax_kunit && compgen -G '/sys/kernel/debug/kunit/dax_*/results' >/dev/null ||
-	echo "# not ok 1 kunit dax_kunit: cannot run"
-
-for results in /sys/kernel/debug/kunit/*/results; do
-	[ -e "$results" ] || continue
-	suite=${results%/results}
-	awk -v suite="${suite##*/}" -v name="$name" '
+# kunit_results SUITE: its cases, and what failed in them; a failure of the suite
+# itself if it failed with no case failing or did not come to its end.
+kunit_results()
+{
+	local results=/sys/kernel/debug/kunit/$1/results
+	if [ ! -e "$results" ]; then
+		echo "# not ok 0 kunit $1: did not run"
+		return
+	fi
+	awk -v suite="$1" -v name="$name" '
+	/^    1\.\.[0-9]/ { planned = substr($1, 4) }
+	/^ +# [^ ]+: (EXPECTATION|ASSERTION) FAILED at / && index("kunit " suite "." $2, name) {
+		print "# # " $NF ": " suite "." substr($2, 1, length($2) - 1)
+	}
 	/^    (not )?ok / {
 		at = match($0, /[0-9]+ /) + RLENGTH
 		test = "kunit " suite "." substr($0, at)
+		seen++
+		bad += /^    not/
 		if (index(test, name))
 			print "# " substr($0, 5, at - 5) test
+	}
+	/^ok / { ended = 1 }
+	/^not ok / { ended = bad }
+	END {
+		if (!ended || seen < planned)
+			print "# not ok 0 kunit " suite ": did not end well"
 	}' "$results"
+}
+
+# What is not loaded has no results, which is not for want of tests.
+modprobe dax_kunit || echo "# not ok 0 kunit dax_kunit: cannot be loaded"
+for suite in dax_entry dax_association dax_layout dax_writeback; do
+	kunit_results "$suite"
 done
