@@ -21,7 +21,7 @@ variant()
 	s390) SRCARCH=s390 ;;
 	arm64) SRCARCH=arm64 SEED=defconfig ;;
 	powerpc) SRCARCH=powerpc SEED=ppc64_defconfig ;;
-	riscv) SRCARCH=riscv SEED=defconfig ;;
+	riscv) SRCARCH=riscv SEED=defconfig SPARSE=0 ;; # sparse of Debian 12 does not know -march
 	loongarch) SRCARCH=loongarch SEED=defconfig ;;
 	esac
 	case $SRCARCH in
