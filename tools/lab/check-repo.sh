@@ -120,6 +120,7 @@ check_variant()
 check_arch()
 {
 	local config
+	# shellcheck disable=SC2034 # said() adds to it
 	local -a COMPLAINING=()
 	check_out "${COMMITS[-1]}"
 	configure_variant "$1" >"$CHECK/make.log" 2>&1 ||
