@@ -139,6 +139,7 @@ check_arch()
 check_clean()
 {
 	local file
+	# shellcheck disable=SC2034 # said() adds to COMPLAINING
 	local -a places=() COMPLAINING=()
 	check_out "${COMMITS[-1]}"
 	for file in $(check_git ls-files 'drivers/dax/*.c' fs/dax.c); do
