@@ -77,7 +77,7 @@ source_state()
 # has_symbol K NAME: a Kconfig file of K knows it.
 has_symbol()
 {
-	grep -rqE "^(menu)?config $2\$" --include='Kconfig*' "$(source_dir "$1")"
+	grep -rqE "^(menu)?config $2\$" --include='Kconfig*' --exclude-dir='.lab-*' "$(source_dir "$1")"
 }
 
 # configure K F: every symbol of the fragments must have taken, but for those
