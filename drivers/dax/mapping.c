@@ -17,6 +17,7 @@
 #include <linux/pfn_t.h>
 #include <linux/rmap.h>
 #include <linux/sched.h>
+#include <linux/sched/signal.h>
 #include <linux/spinlock.h>
 #include <linux/wait_bit.h>
 #include <linux/writeback.h>
@@ -397,21 +398,10 @@ static void *dax_lock_entry(struct xa_state *xas, void *entry)
 	return xas_store(xas, xa_mk_value(v | DAX_LOCKED));
 }
 
-static unsigned long dax_end_pfn(void *entry)
+/* Each entry that has pages has one folio, of its order. */
+static struct folio *dax_entry_folio(void *entry)
 {
-	if (!dax_has_pages(entry))
-		return dax_to_pfn(entry);
-	return dax_to_pfn(entry) + dax_entry_nr_pages(entry);
-}
-
-/* The folio of @entry after @folio, or the first one, or NULL. */
-static struct folio *dax_next_folio(void *entry, struct folio *folio)
-{
-	unsigned long pfn = dax_to_pfn(entry);
-
-	if (folio)
-		pfn = folio_pfn(folio) + folio_nr_pages(folio);
-	return pfn < dax_end_pfn(entry) ? pfn_folio(pfn) : NULL;
+	return pfn_folio(dax_to_pfn(entry));
 }
 
 /*
@@ -444,11 +434,11 @@ static unsigned long dax_folio_share_put(struct folio *folio)
  * Files that share a folio have an i_pages lock each, none of which keeps the
  * others from associating or disassociating the folio. This lock does, and
  * nests inside of them. PTE and PMD entries that overlap in pfns hash to the
- * same lock.
+ * same lock; PUD entries are of device-dax, where one file has all pages.
  */
-static spinlock_t *dax_association_lock(void *entry)
+static spinlock_t *dax_association_lock(unsigned long pfn)
 {
-	unsigned long block = dax_to_pfn(entry) >> (PMD_SHIFT - PAGE_SHIFT);
+	unsigned long block = pfn >> (PMD_SHIFT - PAGE_SHIFT);
 
 	return &association_locks[hash_long(block, DAX_ASSOCIATION_LOCK_BITS)];
 }
@@ -464,146 +454,102 @@ static bool dax_folio_is_taken(const struct folio *folio,
 }
 
 /*
- * Count @entry among those that have its page.
+ * Give the pages of @entry, which is about to be put at @index of @mapping, to
+ * that file, as one folio. With @shared other files have the page as well.
  *
- * Return: false, with nothing changed, if @entry is larger than a page: shared
- * extents have entries of one page only.
- */
-static bool dax_share_entry(void *entry)
-{
-	spinlock_t *lock = dax_association_lock(entry);
-	struct folio *folio = dax_next_folio(entry, NULL);
-
-	if (dax_entry_order(entry))
-		return false;
-	if (!folio)
-		return true;
-
-	spin_lock(lock);
-	dax_folio_share_get(folio);
-	spin_unlock(lock);
-	return true;
-}
-
-/*
- * The part of @entry after @part, or the first one, or NULL: a PTE or PMD entry
- * whose pfns are under one lock. A PTE entry of another file can come between
- * the parts of a PUD entry; the page that both have then is shared.
- */
-static void *dax_next_part(void *entry, void *part)
-{
-	unsigned int order = min_t(unsigned int, dax_entry_order(entry), PMD_ORDER);
-	unsigned long pfn = part ? dax_end_pfn(part) : dax_to_pfn(entry);
-
-	return pfn < dax_end_pfn(entry) ? dax_make_entry(pfn, order) : NULL;
-}
-
-/*
  * A filesystem may say that an extent is not shared, and then share it or free
- * it before its block is associated. Pages of two entries are shared then, so
+ * it before its block is associated. A page of two entries is shared then, so
  * that neither entry takes the association of the other.
  *
- * Return: false, with nothing changed, if @entry is larger than a page, so that
- * its pages cannot be shared.
+ * Return: false, with nothing changed, if @entry is larger than a page and one
+ * of its pages is in use or another entry's; or if its page is part of a larger
+ * folio that is.
  */
-static bool dax_associate_part(void *entry, struct address_space *mapping,
-			       pgoff_t index)
+static bool dax_associate_entry(void *entry, struct address_space *mapping,
+				pgoff_t index, bool shared)
 {
-	spinlock_t *lock = dax_association_lock(entry);
+	spinlock_t *lock = dax_association_lock(dax_to_pfn(entry));
+	unsigned int order = dax_entry_order(entry);
+	bool associated = false;
 	struct folio *folio;
 
+	if (!dax_has_pages(entry))
+		return true;
+
+	index = dax_entry_start(entry, index);
 	spin_lock(lock);
-	for (folio = dax_next_folio(entry, NULL); folio;
-	     folio = dax_next_folio(entry, folio)) {
-		pgoff_t pgoff = index + folio_pfn(folio) - dax_to_pfn(entry);
-
-		if (dax_folio_is_taken(folio, mapping, pgoff)) {
-			spin_unlock(lock);
-			return dax_share_entry(entry);
-		}
+	folio = dax_entry_folio(entry);
+	/* It was in use when the entry went that it was joined for. */
+	if (folio_order(folio) > order && !folio->mapping &&
+	    dax_folio_is_idle(folio)) {
+		zone_device_split_folio(folio);
+		folio = dax_entry_folio(entry);
 	}
+	shared = shared || dax_folio_is_taken(folio, mapping, index);
+	if (order && (shared || !dax_folio_is_idle(folio)))
+		goto unlock;
+	if (folio_order(folio) != order && !zone_device_join_folio(folio, order))
+		goto unlock;
 
-	for (folio = dax_next_folio(entry, NULL); folio;
-	     folio = dax_next_folio(entry, folio)) {
+	if (shared) {
+		dax_folio_share_get(folio);
+	} else {
 		WRITE_ONCE(folio->mapping, mapping);
-		folio->index = index + folio_pfn(folio) - dax_to_pfn(entry);
+		folio->index = index;
 	}
+	associated = true;
+unlock:
 	spin_unlock(lock);
-	return true;
+	return associated;
 }
 
 /*
- * Return: a folio that is pinned though no entry has it any more, so that its
+ * Return: a folio that is in use though no entry has it any more, so that its
  * block may go to another file, or NULL.
  */
-static struct folio *dax_disassociate_part(void *entry,
-					   struct address_space *mapping)
-{
-	spinlock_t *lock = dax_association_lock(entry);
-	struct folio *folio, *busy = NULL;
-
-	spin_lock(lock);
-	for (folio = dax_next_folio(entry, NULL); folio;
-	     folio = dax_next_folio(entry, folio)) {
-		if (dax_folio_is_shared(folio)) {
-			if (dax_folio_share_put(folio) > 0)
-				continue;
-		} else {
-			WARN_ON_ONCE(folio->mapping &&
-				     folio->mapping != mapping);
-		}
-
-		if (!dax_folio_is_idle(folio))
-			busy = folio;
-		WRITE_ONCE(folio->mapping, NULL);
-		folio->index = 0;
-	}
-	spin_unlock(lock);
-	return busy;
-}
-
-/* Return: as dax_disassociate_part(). */
 static struct folio *dax_disassociate_entry(void *entry,
 					    struct address_space *mapping)
 {
+	spinlock_t *lock = dax_association_lock(dax_to_pfn(entry));
 	struct folio *folio, *busy = NULL;
-	void *part;
 
-	for (part = dax_next_part(entry, NULL); part;
-	     part = dax_next_part(entry, part)) {
-		folio = dax_disassociate_part(part, mapping);
-		if (folio)
-			busy = folio;
+	if (!dax_has_pages(entry))
+		return NULL;
+
+	spin_lock(lock);
+	folio = dax_entry_folio(entry);
+	if (dax_folio_is_shared(folio)) {
+		if (dax_folio_share_put(folio) > 0)
+			goto unlock;
+	} else {
+		WARN_ON_ONCE(folio->mapping && folio->mapping != mapping);
 	}
+
+	WRITE_ONCE(folio->mapping, NULL);
+	folio->index = 0;
+	if (dax_folio_is_idle(folio))
+		zone_device_split_folio(folio);
+	else
+		busy = folio;
+unlock:
+	spin_unlock(lock);
 	return busy;
 }
 
-/* Return: as dax_associate_part(). */
-static bool dax_associate_entry(void *entry, struct address_space *mapping,
-				pgoff_t index)
+static void dax_erase_entry(struct xa_state *xas, struct address_space *mapping,
+			    void *entry)
 {
-	void *part, *done;
-
-	index = dax_entry_start(entry, index);
-	for (part = dax_next_part(entry, NULL); part;
-	     part = dax_next_part(entry, part)) {
-		if (!dax_associate_part(part, mapping, index))
-			break;
-		index += dax_entry_nr_pages(part);
-	}
-	if (!part)
-		return true;
-
-	for (done = dax_next_part(entry, NULL); done != part;
-	     done = dax_next_part(entry, done))
-		dax_disassociate_part(done, mapping);
-	return false;
+	xas_store(xas, NULL);
+	mapping->nrpages -= dax_entry_nr_pages(entry);
+	trace_dax_remove_entry(mapping->host,
+			       dax_entry_start(entry, xas->xa_index),
+			       dax_entry_order(entry));
 }
 
 /*
  * Take @entry out of the file that it was found in with @xas.
  *
- * Return: as dax_disassociate_part().
+ * Return: as dax_disassociate_entry().
  */
 static struct folio *dax_remove_entry(struct xa_state *xas,
 				      struct address_space *mapping,
@@ -611,12 +557,34 @@ static struct folio *dax_remove_entry(struct xa_state *xas,
 {
 	struct folio *busy = dax_disassociate_entry(entry, mapping);
 
-	xas_store(xas, NULL);
-	mapping->nrpages -= dax_entry_nr_pages(entry);
-	trace_dax_remove_entry(mapping->host,
-			       dax_entry_start(entry, xas->xa_index),
-			       dax_entry_order(entry));
+	dax_erase_entry(xas, mapping, entry);
 	return busy;
+}
+
+/*
+ * Take @entry out of the file if other entries have its page, too. The block
+ * stays theirs then, and it is for the last of them to wait for its users.
+ */
+static bool dax_leave_entry(struct xa_state *xas, struct address_space *mapping,
+			    void *entry)
+{
+	spinlock_t *lock = dax_association_lock(dax_to_pfn(entry));
+	struct folio *folio;
+	bool left;
+
+	if (!dax_has_pages(entry))
+		return false;
+
+	spin_lock(lock);
+	folio = dax_entry_folio(entry);
+	left = dax_folio_is_shared(folio) && folio->page.share > 1;
+	if (left)
+		dax_folio_share_put(folio);
+	spin_unlock(lock);
+
+	if (left)
+		dax_erase_entry(xas, mapping, entry);
+	return left;
 }
 
 /* Zap what maps @entry, but for private copies. May sleep. */
@@ -655,35 +623,122 @@ static void dax_downgrade_entry(struct xa_state *xas,
 
 static struct folio *dax_busy_folio(void *entry)
 {
-	struct folio *folio;
+	if (!dax_has_pages(entry) || dax_folio_is_idle(dax_entry_folio(entry)))
+		return NULL;
+	return dax_entry_folio(entry);
+}
 
-	for (folio = dax_next_folio(entry, NULL); folio;
-	     folio = dax_next_folio(entry, folio)) {
-		if (!dax_folio_is_idle(folio))
-			return folio;
-	}
-	return NULL;
+/*
+ * Get the folio of a page that the caller has the locked entry of, or that is
+ * on a device with folios of one order only.
+ *
+ * Return: NULL if the device is going away.
+ */
+static struct folio *dax_get_folio(unsigned long pfn)
+{
+	spinlock_t *lock = dax_association_lock(pfn);
+	struct folio *folio = pfn_folio(pfn);
+
+	if (folio_try_get(folio))
+		return folio;
+
+	/* Files that share the folio come here at the same time. */
+	spin_lock_irq(lock);
+	if (!folio_try_get(folio) && !zone_device_request_folio(folio))
+		folio = NULL;
+	spin_unlock_irq(lock);
+	return folio;
 }
 
 /**
- * dax_lock_folio - Lock the DAX entry corresponding to a folio
- * @folio: The folio whose entry we want to lock
+ * dax_map_pfn - map device memory for a page fault
+ * @vmf: the fault
+ * @pfn: pfn of the first page to map, aligned to @order
+ * @order: order of what is to be mapped: 0, PMD_ORDER or PUD_ORDER; the folio
+ *	is of that order, or larger if this is 0
+ * @write: map it writable
+ *
+ * What maps the folio holds a reference on it. The entry in the file does not:
+ * without users the folio is idle, and has none.
+ *
+ * Context: Process context, may sleep. The entry that has @pfn is locked, or the
+ * device has folios of one order only. dax_read_lock() has been held since @pfn
+ * was looked up, so that a device that goes away finds what was mapped.
+ * Return: VM_FAULT_NOPAGE when something is mapped; VM_FAULT_OOM;
+ * VM_FAULT_SIGBUS if the device is going away; VM_FAULT_FALLBACK if the kernel
+ * does not map @order.
+ */
+vm_fault_t dax_map_pfn(struct vm_fault *vmf, unsigned long pfn,
+		       unsigned int order, bool write)
+{
+	struct folio *folio = dax_get_folio(pfn);
+	vm_fault_t ret = VM_FAULT_FALLBACK;
+
+	if (!folio)
+		return VM_FAULT_SIGBUS;
+
+	if (!order)
+		ret = vmf_insert_folio_pte(vmf, pfn_to_page(pfn), write);
+	else if (IS_ENABLED(CONFIG_TRANSPARENT_HUGEPAGE) && order == PMD_ORDER)
+		ret = vmf_insert_folio_pmd(vmf, folio, write);
+	else if (IS_ENABLED(CONFIG_HAVE_ARCH_TRANSPARENT_HUGEPAGE_PUD) &&
+		 order == PUD_ORDER)
+		ret = vmf_insert_folio_pud(vmf, folio, write);
+	/* See dax_wait_layout(), which tests for this after it is on the queue. */
+	smp_mb();
+	wake_up_var(folio);
+	folio_put(folio);
+	return ret;
+}
+EXPORT_SYMBOL_NS_GPL(dax_map_pfn, DAX);
+
+/*
+ * The file that has @page to itself, or NULL; @index is where in the file.
+ * Nothing keeps the answer true but the i_pages lock of that file, as long as
+ * no other file comes to share the page.
+ */
+static struct address_space *dax_page_mapping(struct page *page, pgoff_t *index)
+{
+	spinlock_t *lock = dax_association_lock(page_to_pfn(page));
+	struct address_space *mapping;
+	struct folio *folio;
+	unsigned long flags;
+
+	spin_lock_irqsave(lock, flags);
+	folio = page_folio(page);
+	mapping = folio->mapping;
+	*index = folio->index + folio_page_idx(folio, page);
+	spin_unlock_irqrestore(lock, flags);
+	return mapping;
+}
+
+/**
+ * dax_lock_page - lock the entry that has a page of device memory
+ * @page: the page
+ * @mappingp: set to the file that has it
+ * @indexp: set to the index of the page in the file
+ *
+ * While the entry is locked, @page stays part of the same folio and of the same
+ * file, though another file may come to share it.
  *
  * Context: Process context, may sleep, takes the i_pages lock. The device, and
- * so @folio, cannot go away.
- * Return: A cookie to pass to dax_unlock_folio(), which is ~0UL for a folio of
- * device-dax, where nothing is locked; or 0 if no entry has the folio to itself.
+ * so @page, cannot go away.
+ * Return: A cookie to pass to dax_unlock_mapping_entry(), which is ~0UL for a
+ * page of device-dax, where nothing is locked; or 0 if no entry has the page to
+ * itself.
  */
-dax_entry_t dax_lock_folio(struct folio *folio)
+dax_entry_t dax_lock_page(struct page *page, struct address_space **mappingp,
+			  pgoff_t *indexp)
 {
 	XA_STATE(xas, NULL, 0);
 	void *entry;
 
-	/* Ensure folio->mapping isn't freed while we look at it */
+	/* Ensure that the mapping isn't freed while we look at it */
 	rcu_read_lock();
 	for (;;) {
-		struct address_space *mapping = READ_ONCE(folio->mapping);
+		struct address_space *mapping = dax_page_mapping(page, indexp);
 
+		*mappingp = mapping;
 		entry = NULL;
 		if (!mapping || !dax_mapping(mapping))
 			break;
@@ -701,11 +756,11 @@ dax_entry_t dax_lock_folio(struct folio *folio)
 
 		xas.xa = &mapping->i_pages;
 		xas_lock_irq(&xas);
-		if (mapping != folio->mapping) {
+		if (mapping != dax_page_mapping(page, indexp)) {
 			xas_unlock_irq(&xas);
 			continue;
 		}
-		xas_set(&xas, folio->index);
+		xas_set(&xas, *indexp);
 		entry = xas_load(&xas);
 		if (dax_is_locked(entry)) {
 			rcu_read_unlock();
@@ -720,32 +775,13 @@ dax_entry_t dax_lock_folio(struct folio *folio)
 	rcu_read_unlock();
 	return (dax_entry_t)entry;
 }
-EXPORT_SYMBOL_IF_KUNIT(dax_lock_folio);
-
-/**
- * dax_unlock_folio - unlock the DAX entry that dax_lock_folio() locked
- * @folio: the folio
- * @cookie: what dax_lock_folio() returned for it, not 0
- *
- * Context: Any context in which interrupts are on.
- */
-void dax_unlock_folio(struct folio *folio, dax_entry_t cookie)
-{
-	struct address_space *mapping = folio->mapping;
-	XA_STATE(xas, &mapping->i_pages, folio->index);
-
-	if (S_ISCHR(mapping->host->i_mode))
-		return;
-
-	dax_unlock_entry(&xas, (void *)cookie);
-}
-EXPORT_SYMBOL_IF_KUNIT(dax_unlock_folio);
+EXPORT_SYMBOL_IF_KUNIT(dax_lock_page);
 
 /**
  * dax_lock_mapping_entry - Lock the DAX entry corresponding to a mapping
  * @mapping: the file's mapping whose entry we want to lock
  * @index: the offset within this file
- * @page: set to the first page of the entry; not set if it has none
+ * @page: set to the page at @index; not set if the entry has none
  *
  * Context: Process context, may sleep, takes the i_pages lock. The inode cannot
  * go away.
@@ -784,7 +820,8 @@ dax_entry_t dax_lock_mapping_entry(struct address_space *mapping, pgoff_t index,
 			 */
 			entry = (void *)~0UL;
 		} else {
-			*page = pfn_to_page(dax_to_pfn(entry));
+			*page = pfn_to_page(dax_to_pfn(entry) + index -
+					    dax_entry_start(entry, index));
 			dax_lock_entry(&xas, entry);
 		}
 		xas_unlock_irq(&xas);
@@ -799,7 +836,8 @@ EXPORT_SYMBOL_IF_KUNIT(dax_lock_mapping_entry);
  * dax_unlock_mapping_entry - unlock what dax_lock_mapping_entry() locked
  * @mapping: the file's mapping
  * @index: the offset within this file
- * @cookie: what dax_lock_mapping_entry() returned for it, not 0
+ * @cookie: what dax_lock_mapping_entry() or dax_lock_page() returned for it,
+ *	not 0
  *
  * Context: Any context in which interrupts are on.
  */
@@ -917,6 +955,7 @@ struct folio *dax_layout_busy_folio(struct address_space *mapping,
 				    loff_t start, loff_t end)
 {
 	void *entry;
+	bool left;
 	unsigned int scanned = 0;
 	struct folio *folio = NULL;
 	pgoff_t start_idx = start >> PAGE_SHIFT;
@@ -961,9 +1000,11 @@ struct folio *dax_layout_busy_folio(struct address_space *mapping,
 			continue;
 		if (unlikely(dax_is_locked(entry)))
 			entry = dax_walk_unlocked_entry(&xas);
-		if (entry)
+		left = entry && dax_leave_entry(&xas, mapping, entry);
+		if (entry && !left)
 			folio = dax_busy_folio(entry);
-		dax_put_unlocked_entry(&xas, entry, WAKE_NEXT);
+		dax_put_unlocked_entry(&xas, entry,
+				       left ? WAKE_ALL : WAKE_NEXT);
 		if (folio)
 			break;
 		dax_pause_walk(&xas, &scanned);
@@ -973,6 +1014,19 @@ struct folio *dax_layout_busy_folio(struct address_space *mapping,
 }
 EXPORT_SYMBOL_NS_GPL(dax_layout_busy_folio, DAX);
 
+/* By hand, as the folio may be split or become a tail page at any time. */
+static bool dax_folio_is_mapped(const struct folio *folio)
+{
+	if (test_bit(PG_head, &folio->page.flags))
+		return atomic_read(&folio->_large_mapcount) >= 0;
+	return atomic_read(&folio->_mapcount) >= 0;
+}
+
+/*
+ * A pin may be dropped while the folio is mapped. Nobody hears of that: the
+ * folio does not become idle, and stays mapped if nobody unmaps it. So whoever
+ * maps it wakes us, and we unmap it again, until it is idle when we sleep.
+ */
 static int dax_wait_layout(struct inode *inode, loff_t start, loff_t end,
 			   unsigned int state, void (*wait)(struct inode *inode))
 {
@@ -980,7 +1034,12 @@ static int dax_wait_layout(struct inode *inode, loff_t start, loff_t end,
 	int error;
 
 	while ((folio = dax_layout_busy_folio(inode->i_mapping, start, end))) {
-		error = ___wait_var_event(folio, dax_folio_is_idle(folio),
+		/* What maps the folio may be faster than we are. */
+		if (signal_pending_state(state, current))
+			return -ERESTARTSYS;
+		cond_resched();
+		error = ___wait_var_event(folio, dax_folio_is_idle(folio) ||
+					  dax_folio_is_mapped(folio),
 					  state, 0, 0, wait(inode));
 		if (error)
 			return error;
@@ -1156,6 +1215,38 @@ out:
 }
 
 /**
+ * dax_remove_large_entries - have entries of one page only in a range of a file
+ * @mapping: the file
+ * @start: first index of the range, in pages
+ * @end: last index of the range, in pages
+ *
+ * A filesystem shares blocks in entries of one page only, so that files never
+ * disagree on the size of one. Page faults will add entries of a page.
+ *
+ * Context: Process context, may sleep, takes the i_pages lock. Page faults have
+ * been kept out since dax_break_layout() and since the range was written back.
+ */
+void dax_remove_large_entries(struct address_space *mapping, pgoff_t start,
+			      pgoff_t end)
+{
+	XA_STATE(xas, &mapping->i_pages, start);
+	unsigned int scanned = 0;
+	void *entry;
+
+	xas_lock_irq(&xas);
+	xas_for_each(&xas, entry, end) {
+		if (unlikely(dax_is_locked(entry)))
+			entry = dax_walk_unlocked_entry(&xas);
+		if (entry && dax_entry_order(entry))
+			WARN_ON_ONCE(dax_remove_entry(&xas, mapping, entry));
+		dax_put_unlocked_entry(&xas, entry, WAKE_ALL);
+		dax_pause_walk(&xas, &scanned);
+	}
+	xas_unlock_irq(&xas);
+}
+EXPORT_SYMBOL_IF_KUNIT(dax_remove_large_entries);
+
+/**
  * dax_insert_entry - give an entry the pages that a page fault is to map
  * @xas: state that the entry was grabbed with
  * @mapping: the file
@@ -1172,8 +1263,9 @@ out:
  * Context: Process context, may sleep, takes i_mmap_rwsem and the i_pages lock.
  * dax_read_lock() is held unless @new_entry is of a hole.
  * Return: 0, or VM_FAULT_FALLBACK with the entry as it was, though its range
- * may have been unmapped: a page of @new_entry, which is larger than a page, is
- * associated with another entry.
+ * may have been unmapped: @new_entry is larger than a page, and one of its
+ * pages is pinned or associated with another entry; or its page is part of a
+ * larger folio still, which somebody has pinned who had the block before.
  */
 vm_fault_t dax_insert_entry(struct xa_state *xas, struct address_space *mapping,
 			    void **entryp, void *new_entry, unsigned int flags)
@@ -1198,15 +1290,10 @@ vm_fault_t dax_insert_entry(struct xa_state *xas, struct address_space *mapping,
 	xas_reset(xas);
 	xas_lock_irq(xas);
 	if (replace || !dax_has_pages(entry)) {
-		bool associated;
 		void *old;
 
-		if (flags & DAX_INSERT_SHARED)
-			associated = dax_share_entry(new_entry);
-		else
-			associated = dax_associate_entry(new_entry, mapping,
-							 xas->xa_index);
-		if (!associated) {
+		if (!dax_associate_entry(new_entry, mapping, xas->xa_index,
+					 flags & DAX_INSERT_SHARED)) {
 			xas_unlock_irq(xas);
 			return VM_FAULT_FALLBACK;
 		}
@@ -1428,6 +1515,7 @@ dax_insert_pfn_mkwrite(struct vm_fault *vmf, pfn_t pfn, unsigned int order)
 	XA_STATE_ORDER(xas, &mapping->i_pages, vmf->pgoff, order);
 	void *entry;
 	vm_fault_t ret;
+	int id;
 
 	xas_lock_irq(&xas);
 	entry = dax_get_unlocked_entry(&xas, order);
@@ -1447,12 +1535,9 @@ dax_insert_pfn_mkwrite(struct vm_fault *vmf, pfn_t pfn, unsigned int order)
 	xas_set_mark(&xas, PAGECACHE_TAG_DIRTY);
 	dax_lock_entry(&xas, entry);
 	xas_unlock_irq(&xas);
-	if (order == 0)
-		ret = vmf_insert_mixed_mkwrite(vmf->vma, vmf->address, pfn);
-	else if (IS_ENABLED(CONFIG_FS_DAX_PMD) && order == PMD_ORDER)
-		ret = vmf_insert_pfn_pmd(vmf, pfn, true);
-	else
-		ret = VM_FAULT_FALLBACK;
+	id = dax_read_lock();
+	ret = dax_map_pfn(vmf, pfn_t_to_pfn(pfn), order, true);
+	dax_read_unlock(id);
 	dax_unlock_entry(&xas, entry);
 	trace_dax_insert_pfn_mkwrite(mapping->host, vmf, ret);
 	return ret;

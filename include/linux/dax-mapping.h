@@ -61,8 +61,13 @@ vm_fault_t dax_insert_entry(struct xa_state *xas, struct address_space *mapping,
 			    void **entryp, void *new_entry, unsigned int flags);
 void dax_unlock_entry(struct xa_state *xas, void *entry);
 
+vm_fault_t dax_map_pfn(struct vm_fault *vmf, unsigned long pfn,
+		       unsigned int order, bool write);
+
 vm_fault_t dax_insert_pfn_mkwrite(struct vm_fault *vmf, pfn_t pfn,
 				  unsigned int order);
+void dax_remove_large_entries(struct address_space *mapping, pgoff_t start,
+			      pgoff_t end);
 void dax_clear_dirty_range(struct address_space *mapping, pgoff_t start,
 			   pgoff_t end);
 

@@ -42,7 +42,7 @@ check_exported()
 	while read -r file; do
 		cmp "$dir/added/$file" "$TOP/$file" || rc=$CHECK_FOUND
 	done <"$dir/added.list"
-	repo_files | grep -Ev '^(patches|tools/lab|\.ci)/|^(lab|README\.md|COPYING|MAINTAINERS|\.git[a-z]*)$' |
+	repo_files | grep -Ev '^(patches|docs|tools/lab|\.ci)/|^(lab|README\.md|COPYING|MAINTAINERS|\.git[a-z]*)$' |
 		grep -vxFf "$dir/added.list" >"$dir/stray" && rc=$CHECK_FOUND
 	sed 's/$/: not a file that the series adds/' "$dir/stray"
 	remark "$(wc -l <"$dir/added.list") added files"

@@ -5,9 +5,9 @@
 # What the commands call: to build kernels and selftests, to check patches, to
 # run guests.
 HOST_PACKAGES=(
-	bc bison ccache cpio e2fsprogs flex gcc git jq kmod libc6-dev libelf-dev
-	libnuma-dev libssl-dev make mmdebstrap perl python3 qemu-system-x86 rsync
-	sparse xz-utils
+	bc bison ccache cpio e2fsprogs flex gcc git gnuplot-nox jq kmod libc6-dev
+	libcap-dev libelf-dev libnuma-dev libssl-dev liburing-dev make mmdebstrap
+	perl python3 qemu-system-x86 rsync sparse xz-utils
 )
 [ -n "${KSRC-}" ] || HOST_PACKAGES+=(linux-source-6.12)
 

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash
 # lab test: every test that the series brings, on series debug, in one boot; on
-# series coverage with --coverage.
+# series coverage with --coverage. The mm selftests of the kernel tree, which
+# --mm runs instead, are mm.sh's.
 
 # Room for a 1 GiB device-dax mapping, whose alignment costs up to another GiB.
 readonly TEST_PMEM=e820:3G
@@ -90,18 +91,20 @@ run_tests()
 
 parse_test()
 {
-	TEST_F=debug TEST_NAME=''
+	TEST_F=debug TEST_NAME='' TEST_MM=''
 	while [ $# -gt 0 ]; do
 		case $1 in
 		--coverage) TEST_F=coverage ;;
-		-k)	[[ ${2-} == +([a-zA-Z0-9_.]) ]] ||
+		--mm) TEST_MM=y ;;
+		-k)	[[ ${2-} == [a-zA-Z0-9_]*([a-zA-Z0-9_.-]) ]] ||
 				die "-k '${2-}': want part of a test's name"
 			TEST_NAME=$2
 			shift ;;
-		*) die "usage: lab test [-k NAME] [--coverage]" ;;
+		*) die "usage: lab test [-k NAME] [--coverage | --mm]" ;;
 		esac
 		shift
 	done
+	[ -z "$TEST_MM" ] || [ "$TEST_F" = debug ] || die "--coverage is not for --mm"
 }
 
 cmd_test()
@@ -111,6 +114,7 @@ cmd_test()
 	need_packages
 	[ "$TEST_F" != coverage ] || need_coverage
 	need_image
+	[ -z "$TEST_MM" ] || { test_mm; return; }
 	build_kernel series "$TEST_F"
 	need_selftests
 	run_tests || rc=$?

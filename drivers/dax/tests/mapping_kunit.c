@@ -66,14 +66,23 @@ static unsigned int dax_test_max_order(void)
 		PUD_ORDER : PMD_ORDER;
 }
 
-static struct folio *dax_test_folio(unsigned long page)
+static struct page *dax_test_page(unsigned long page)
 {
-	return pfn_folio(dax_test_world.pfn + page);
+	return pfn_to_page(dax_test_world.pfn + page);
 }
 
+/* What the page is part of; on its own while no large entry has it. */
+static struct folio *dax_test_folio(unsigned long page)
+{
+	return page_folio(dax_test_page(page));
+}
+
+/* The caller may have come by @folio before it became part of a large one. */
 static void dax_test_pin(struct folio *folio)
 {
-	get_page(&folio->page);
+	folio = page_folio(&folio->page);
+	if (!folio_try_get(folio))
+		zone_device_request_folio(folio);
 }
 
 static void dax_test_unpin(struct folio *folio)
@@ -630,13 +639,16 @@ static void task_grab_entry(struct dax_test_task *t)
 	dax_unlock_entry(&xas, t->entry);
 }
 
-static void task_lock_folio(struct dax_test_task *t)
+static void task_lock_page(struct dax_test_task *t)
 {
-	t->cookie = dax_lock_folio(t->folio);
+	struct address_space *mapping;
+	pgoff_t index;
+
+	t->cookie = dax_lock_page(&t->folio->page, &mapping, &index);
 	if (!t->cookie)
 		return;
 	dax_test_own(t);
-	dax_unlock_folio(t->folio, t->cookie);
+	dax_unlock_mapping_entry(mapping, index, t->cookie);
 }
 
 static void task_lock_mapping_entry(struct dax_test_task *t)
@@ -928,7 +940,7 @@ static void entry_waiters_get_it_one_at_a_time(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, inode->i_data.nrpages, 1);
 }
 
-/* dax_lock_folio() and dax_lock_mapping_entry() wait in another way. */
+/* dax_lock_page() and dax_lock_mapping_entry() wait in another way. */
 static void entry_waiters_of_both_kinds_are_woken(struct kunit *test)
 {
 	unsigned int order = dax_test_param_order(test);
@@ -943,8 +955,8 @@ static void entry_waiters_of_both_kinds_are_woken(struct kunit *test)
 	entry = dax_test_lock(test, inode, DAX_TEST_INDEX, order);
 	tasks[0] = dax_test_start(test, task_grab_entry, inode,
 				  DAX_TEST_INDEX + last, 0);
-	tasks[1] = dax_test_start_folio(test, task_lock_folio, dax_test_folio(0));
-	tasks[2] = dax_test_start_folio(test, task_lock_folio, dax_test_folio(last));
+	tasks[1] = dax_test_start_folio(test, task_lock_page, dax_test_folio(0));
+	tasks[2] = dax_test_start_folio(test, task_lock_page, dax_test_folio(last));
 	tasks[3] = dax_test_start(test, task_lock_mapping_entry, inode,
 				  DAX_TEST_INDEX + last, 0);
 	for (i = 0; i < ARRAY_SIZE(tasks); i++)
@@ -1251,46 +1263,60 @@ static void entry_grab_of_folio_is_sigbus(struct kunit *test)
  * dax_entry: locking it from outside of page faults
  */
 
-static void entry_lock_by_folio_finds_it(struct kunit *test)
+static void entry_lock_by_page_finds_it(struct kunit *test)
 {
 	unsigned int order = dax_test_param_order(test);
 	struct inode *inode = dax_test_inode(test);
-	struct folio *last = dax_test_folio((1UL << order) - 1);
-	void *entry;
+	struct page *last = &dax_test_folio((1UL << order) - 1)->page;
+	struct address_space *mapping;
 	dax_entry_t cookie;
+	pgoff_t index;
+	void *entry;
 
 	entry = dax_test_insert(test, inode, DAX_TEST_INDEX, 0, order, 0);
-	cookie = dax_lock_folio(last);
+	cookie = dax_lock_page(last, &mapping, &index);
 	KUNIT_ASSERT_PTR_EQ(test, (void *)cookie, entry);
+	KUNIT_EXPECT_PTR_EQ(test, mapping, &inode->i_data);
+	KUNIT_EXPECT_EQ(test, index, DAX_TEST_INDEX + (1UL << order) - 1);
 	KUNIT_EXPECT_TRUE(test, dax_is_locked(dax_test_load(inode, DAX_TEST_INDEX)));
-	dax_unlock_folio(last, cookie);
+	dax_unlock_mapping_entry(mapping, index, cookie);
 	KUNIT_EXPECT_PTR_EQ(test, dax_test_load(inode, DAX_TEST_INDEX), entry);
 }
 
-static void entry_lock_by_folio_of_none_fails(struct kunit *test)
+/* Lock the entry of a page for a moment. */
+static dax_entry_t dax_test_lock_page(unsigned long page)
+{
+	struct address_space *mapping;
+	dax_entry_t cookie;
+	pgoff_t index;
+
+	cookie = dax_lock_page(&dax_test_folio(page)->page, &mapping, &index);
+	if (cookie)
+		dax_unlock_mapping_entry(mapping, index, cookie);
+	return cookie;
+}
+
+static void entry_lock_by_page_of_none_fails(struct kunit *test)
 {
 	struct inode *inode = dax_test_inode(test);
 
-	KUNIT_EXPECT_EQ(test, dax_lock_folio(dax_test_folio(0)), 0);
+	KUNIT_EXPECT_EQ(test, dax_test_lock_page(0), 0);
 
 	/* A file that has ceased to be a DAX file. */
 	dax_test_insert(test, inode, DAX_TEST_INDEX, 0, 0, 0);
 	inode->i_flags = 0;
-	KUNIT_EXPECT_EQ(test, dax_lock_folio(dax_test_folio(0)), 0);
+	KUNIT_EXPECT_EQ(test, dax_test_lock_page(0), 0);
 	inode->i_flags = S_DAX;
 }
 
-static void entry_lock_by_folio_of_device_is_none(struct kunit *test)
+static void entry_lock_by_page_of_device_is_none(struct kunit *test)
 {
 	struct inode *inode = dax_test_inode(test);
-	struct folio *folio = dax_test_folio(0);
 	void *entry = dax_test_insert(test, inode, DAX_TEST_INDEX, 0, 0, 0);
 	dax_entry_t cookie;
 
 	inode->i_mode = S_IFCHR;
-	cookie = dax_lock_folio(folio);
-	if (cookie)
-		dax_unlock_folio(folio, cookie);
+	cookie = dax_test_lock_page(0);
 	inode->i_mode = S_IFREG;
 	KUNIT_EXPECT_EQ(test, cookie, ~0UL);
 	KUNIT_EXPECT_PTR_EQ(test, dax_test_load(inode, DAX_TEST_INDEX), entry);
@@ -1308,7 +1334,7 @@ static void entry_lock_by_index_finds_page(struct kunit *test)
 	entry = dax_test_insert(test, inode, DAX_TEST_INDEX, 0, order, 0);
 	cookie = dax_lock_mapping_entry(&inode->i_data, last, &page);
 	KUNIT_ASSERT_PTR_EQ(test, (void *)cookie, entry);
-	KUNIT_EXPECT_PTR_EQ(test, page, &dax_test_folio(0)->page);
+	KUNIT_EXPECT_PTR_EQ(test, page, dax_test_page((1UL << order) - 1));
 	KUNIT_EXPECT_TRUE(test, dax_is_locked(dax_test_load(inode, DAX_TEST_INDEX)));
 	dax_unlock_mapping_entry(&inode->i_data, last, cookie);
 	KUNIT_EXPECT_PTR_EQ(test, dax_test_load(inode, DAX_TEST_INDEX), entry);
@@ -1539,22 +1565,34 @@ static void entry_dirty_cleared_while_locked_waits(struct kunit *test)
 }
 
 /* Where the index after the last one is 0. */
+static void dax_test_expect_owner(struct kunit *test, unsigned long page,
+				  struct inode *inode, pgoff_t index)
+{
+	struct folio *folio = dax_test_folio(page);
+
+	KUNIT_EXPECT_PTR_EQ(test, folio->mapping, &inode->i_data);
+	KUNIT_EXPECT_EQ(test, index, folio->index +
+			folio_page_idx(folio, dax_test_page(page)));
+}
+
 static void entry_at_last_index_is_as_others(struct kunit *test)
 {
 	unsigned int order = dax_test_param_order(test);
 	struct inode *inode = dax_test_inode(test);
 	struct address_space *mapping = &inode->i_data;
 	pgoff_t start = ULONG_MAX << order;
-	struct folio *last = dax_test_folio((1UL << order) - 1);
+	struct folio *last;
 	struct page *page;
 	dax_entry_t cookie;
 	void *entry;
 
 	entry = dax_test_insert(test, inode, ULONG_MAX, 0, order,
 				DAX_INSERT_DIRTY);
+	last = dax_test_folio((1UL << order) - 1);
 	KUNIT_EXPECT_PTR_EQ(test, dax_test_load(inode, start), entry);
 	KUNIT_EXPECT_EQ(test, mapping->nrpages, 1UL << order);
-	KUNIT_EXPECT_EQ(test, last->index, ULONG_MAX);
+	KUNIT_EXPECT_EQ(test, last->index, start);
+	dax_test_expect_owner(test, (1UL << order) - 1, inode, ULONG_MAX);
 
 	cookie = dax_lock_mapping_entry(mapping, ULONG_MAX, &page);
 	KUNIT_EXPECT_PTR_EQ(test, (void *)cookie, entry);
@@ -1593,9 +1631,9 @@ static struct kunit_case dax_entry_cases[] = {
 	KUNIT_CASE_PARAM(entry_downgrade_without_memory_retries, large_size_gen_params),
 	KUNIT_CASE(entry_grab_with_error_is_sigbus),
 	KUNIT_CASE(entry_grab_of_folio_is_sigbus),
-	KUNIT_CASE_PARAM(entry_lock_by_folio_finds_it, size_gen_params),
-	KUNIT_CASE(entry_lock_by_folio_of_none_fails),
-	KUNIT_CASE(entry_lock_by_folio_of_device_is_none),
+	KUNIT_CASE_PARAM(entry_lock_by_page_finds_it, size_gen_params),
+	KUNIT_CASE(entry_lock_by_page_of_none_fails),
+	KUNIT_CASE(entry_lock_by_page_of_device_is_none),
 	KUNIT_CASE_PARAM(entry_lock_by_index_finds_page, size_gen_params),
 	KUNIT_CASE(entry_lock_by_index_of_hole_is_none),
 	KUNIT_CASE_PARAM(entry_truncated_while_locked_is_removed, size_gen_params),
@@ -1625,15 +1663,6 @@ static struct kunit_suite dax_entry_suite = {
  * dax_association
  */
 
-static void dax_test_expect_owner(struct kunit *test, unsigned long page,
-				  struct inode *inode, pgoff_t index)
-{
-	struct folio *folio = dax_test_folio(page);
-
-	KUNIT_EXPECT_PTR_EQ(test, folio->mapping, &inode->i_data);
-	KUNIT_EXPECT_EQ(test, folio->index, index);
-}
-
 static void dax_test_expect_shared(struct kunit *test, unsigned long page,
 				   unsigned long share)
 {
@@ -1658,6 +1687,7 @@ static void association_of_entry_covers_it(struct kunit *test)
 
 	/* From a fault at its end. */
 	dax_test_insert(test, inode, DAX_TEST_INDEX + last, 0, order, 0);
+	KUNIT_EXPECT_EQ(test, folio_order(dax_test_folio(last)), order);
 	dax_test_expect_owner(test, 0, inode, DAX_TEST_INDEX);
 	dax_test_expect_owner(test, last / 2, inode, DAX_TEST_INDEX + last / 2);
 	dax_test_expect_owner(test, last, inode, DAX_TEST_INDEX + last);
@@ -1767,7 +1797,7 @@ static void association_shared_is_not_lockable(struct kunit *test)
 	struct inode *inode = dax_test_inode(test);
 
 	dax_test_insert(test, inode, 5, 0, 0, DAX_INSERT_SHARED);
-	KUNIT_EXPECT_EQ(test, dax_lock_folio(dax_test_folio(0)), 0);
+	KUNIT_EXPECT_EQ(test, dax_test_lock_page(0), 0);
 }
 
 /* Fault with an entry that cannot be had: nothing changes. */
