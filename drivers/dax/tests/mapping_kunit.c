@@ -969,7 +969,7 @@ static void entry_waiters_of_both_kinds_are_woken(struct kunit *test)
 	KUNIT_EXPECT_PTR_EQ(test, (void *)tasks[1]->cookie, entry);
 	KUNIT_EXPECT_PTR_EQ(test, (void *)tasks[2]->cookie, entry);
 	KUNIT_EXPECT_PTR_EQ(test, (void *)tasks[3]->cookie, entry);
-	KUNIT_EXPECT_PTR_EQ(test, tasks[3]->folio, dax_test_folio(0));
+	KUNIT_EXPECT_PTR_EQ(test, tasks[3]->folio, dax_test_folio(last));
 	KUNIT_EXPECT_EQ(test, atomic_read(&dt->turns), ARRAY_SIZE(tasks));
 	KUNIT_EXPECT_EQ(test, atomic_read(&dt->crowds), 0);
 }
