@@ -73,6 +73,16 @@ measure_ram()
 	rm /dev/shm/file
 }
 
+# measure_fsdax KIND ENTRY
+measure_fsdax()
+{
+	file dax=always
+	gup "$1" "$DIR/file" "$2"
+	faults remount "$1" "$DIR/file" "$2" \
+		read-absent read-present write-absent write-present munmap
+	umount "$DIR"
+}
+
 # The size is one that mkfs gives blocks of 4 KiB.
 measure_ext4()
 {
@@ -81,22 +91,14 @@ measure_ext4()
 	gup file-4k "$DIR/file" $PAGE
 	faults : file-4k "$DIR/file" $PAGE read-present write-present munmap
 	umount "$DIR"
-	file dax=always
-	gup fsdax-4k "$DIR/file" $PAGE
-	faults remount fsdax-4k "$DIR/file" $PAGE \
-		read-absent read-present write-absent write-present munmap
-	umount "$DIR"
+	measure_fsdax fsdax-4k $PAGE
 }
 
 # What is aligned to a stripe is aligned to a PMD.
 measure_xfs()
 {
 	mkfs.xfs -q -f -K -m reflink=0 -d size=1g,agcount=2,su=2m,sw=1 -l su=4096 "$DEVICE"
-	file dax=always
-	gup fsdax-2m "$DIR/file" $PMD
-	faults remount fsdax-2m "$DIR/file" $PMD \
-		read-absent read-present write-absent write-present munmap
-	umount "$DIR"
+	measure_fsdax fsdax-2m $PMD
 }
 
 rebind_dax()
