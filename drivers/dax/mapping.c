@@ -425,11 +425,6 @@ static void dax_folio_share_get(struct folio *folio)
 	folio->page.share++;
 }
 
-static unsigned long dax_folio_share_put(struct folio *folio)
-{
-	return --folio->page.share;
-}
-
 /*
  * Files that share a folio have an i_pages lock each, none of which keeps the
  * others from associating or disassociating the folio. This lock does, and
@@ -504,36 +499,46 @@ unlock:
 }
 
 /*
- * Return: a folio that is in use though no entry has it any more, so that its
- * block may go to another file, or NULL.
+ * Take the pages of @entry, which is about to go, from @mapping. A page that
+ * other entries have, too, stays theirs, and so does the wait for its users.
+ *
+ * Return: false if @entry was the last one, and its pages are in use: their
+ * blocks may go to another file. Nothing is changed then, unless by @force.
  */
-static struct folio *dax_disassociate_entry(void *entry,
-					    struct address_space *mapping)
+static bool dax_disassociate_entry(void *entry, struct address_space *mapping,
+				   bool force)
 {
 	spinlock_t *lock = dax_association_lock(dax_to_pfn(entry));
-	struct folio *folio, *busy = NULL;
+	struct folio *folio;
+	bool idle = true;
 
 	if (!dax_has_pages(entry))
-		return NULL;
+		return true;
 
 	spin_lock(lock);
 	folio = dax_entry_folio(entry);
-	if (dax_folio_is_shared(folio)) {
-		if (dax_folio_share_put(folio) > 0)
-			goto unlock;
-	} else {
-		WARN_ON_ONCE(folio->mapping && folio->mapping != mapping);
+	if (dax_folio_is_shared(folio) && folio->page.share > 1) {
+		folio->page.share--;
+		goto unlock;
 	}
 
-	WRITE_ONCE(folio->mapping, NULL);
-	folio->index = 0;
-	if (dax_folio_is_idle(folio))
+	WARN_ON_ONCE(folio->mapping && folio->mapping != mapping);
+	idle = dax_folio_is_idle(folio);
+	if (idle || force) {
+		WRITE_ONCE(folio->mapping, NULL);
+		folio->index = 0;
+		/* Left by those who mapped or pinned it; here they say nothing. */
+		folio_clear_dirty(folio);
+		folio_clear_referenced(folio);
+	}
+	if (idle) {
+		/* What maps it has a reference for each of its page tables. */
+		VM_WARN_ON_ONCE_FOLIO(folio_mapped(folio), folio);
 		zone_device_split_folio(folio);
-	else
-		busy = folio;
+	}
 unlock:
 	spin_unlock(lock);
-	return busy;
+	return idle;
 }
 
 static void dax_erase_entry(struct xa_state *xas, struct address_space *mapping,
@@ -546,19 +551,12 @@ static void dax_erase_entry(struct xa_state *xas, struct address_space *mapping,
 			       dax_entry_order(entry));
 }
 
-/*
- * Take @entry out of the file that it was found in with @xas.
- *
- * Return: as dax_disassociate_entry().
- */
-static struct folio *dax_remove_entry(struct xa_state *xas,
-				      struct address_space *mapping,
-				      void *entry)
+/* Take @entry out of the file that it was found in with @xas. */
+static void dax_remove_entry(struct xa_state *xas,
+			     struct address_space *mapping, void *entry)
 {
-	struct folio *busy = dax_disassociate_entry(entry, mapping);
-
+	WARN_ON_ONCE(!dax_disassociate_entry(entry, mapping, true));
 	dax_erase_entry(xas, mapping, entry);
-	return busy;
 }
 
 /*
@@ -579,7 +577,7 @@ static bool dax_leave_entry(struct xa_state *xas, struct address_space *mapping,
 	folio = dax_entry_folio(entry);
 	left = dax_folio_is_shared(folio) && folio->page.share > 1;
 	if (left)
-		dax_folio_share_put(folio);
+		folio->page.share--;
 	spin_unlock(lock);
 
 	if (left)
@@ -1025,8 +1023,21 @@ static bool dax_folio_is_mapped(const struct folio *folio)
 /*
  * A pin may be dropped while the folio is mapped. Nobody hears of that: the
  * folio does not become idle, and stays mapped if nobody unmaps it. So whoever
- * maps it wakes us, and we unmap it again, until it is idle when we sleep.
+ * maps it wakes us, for our caller to unmap it again, until it is idle when we
+ * sleep.
  */
+static int dax_wait_folio(struct folio *folio, unsigned int state,
+			  void (*wait)(struct inode *inode), struct inode *inode)
+{
+	/* What maps the folio may be faster than we are. */
+	if (signal_pending_state(state, current))
+		return -ERESTARTSYS;
+	cond_resched();
+	return ___wait_var_event(folio, dax_folio_is_idle(folio) ||
+				 dax_folio_is_mapped(folio),
+				 state, 0, 0, wait(inode));
+}
+
 static int dax_wait_layout(struct inode *inode, loff_t start, loff_t end,
 			   unsigned int state, void (*wait)(struct inode *inode))
 {
@@ -1034,13 +1045,7 @@ static int dax_wait_layout(struct inode *inode, loff_t start, loff_t end,
 	int error;
 
 	while ((folio = dax_layout_busy_folio(inode->i_mapping, start, end))) {
-		/* What maps the folio may be faster than we are. */
-		if (signal_pending_state(state, current))
-			return -ERESTARTSYS;
-		cond_resched();
-		error = ___wait_var_event(folio, dax_folio_is_idle(folio) ||
-					  dax_folio_is_mapped(folio),
-					  state, 0, 0, wait(inode));
+		error = dax_wait_folio(folio, state, wait, inode);
 		if (error)
 			return error;
 	}
@@ -1124,35 +1129,55 @@ int dax_wait_unpinned(struct inode *inode, unsigned int state)
 }
 EXPORT_SYMBOL_IF_KUNIT(dax_wait_unpinned);
 
-/**
- * dax_clear_dirty_range - forget that entries are dirty
- * @mapping: the file
- * @start: first index of the range, in pages
- * @end: last index of the range, in pages
- *
- * For data that is about to be replaced.
- *
- * Context: Process context, may sleep, takes the i_pages lock.
- */
-void dax_clear_dirty_range(struct address_space *mapping, pgoff_t start,
-			   pgoff_t end)
+static struct folio *dax_find_busy_folio(struct address_space *mapping,
+					 pgoff_t index)
 {
-	XA_STATE(xas, &mapping->i_pages, start);
-	unsigned int scanned = 0;
+	XA_STATE(xas, &mapping->i_pages, index);
+	struct folio *folio = NULL;
 	void *entry;
 
 	xas_lock_irq(&xas);
-	xas_for_each(&xas, entry, end) {
-		if (unlikely(dax_is_locked(entry)))
-			entry = dax_walk_unlocked_entry(&xas);
-		xas_clear_mark(&xas, PAGECACHE_TAG_DIRTY);
-		xas_clear_mark(&xas, PAGECACHE_TAG_TOWRITE);
-		dax_put_unlocked_entry(&xas, entry, WAKE_NEXT);
-		dax_pause_walk(&xas, &scanned);
-	}
+	entry = dax_get_unlocked_entry(&xas, 0);
+	if (entry)
+		folio = dax_busy_folio(entry);
+	dax_put_unlocked_entry(&xas, entry, WAKE_NEXT);
 	xas_unlock_irq(&xas);
+	return folio;
 }
-EXPORT_SYMBOL_IF_KUNIT(dax_clear_dirty_range);
+
+/**
+ * dax_make_way - remove what dax_insert_entry() could not replace
+ * @mapping: the file
+ * @index: index of the page fault, in pages; its entry is not locked
+ *
+ * Wait for a pin, but for a second at most: page faults hold locks that others
+ * need, maybe to drop the pin. In between the fault is repeated, which gives all
+ * of the locks back and lets signals be handled.
+ *
+ * Context: Process context, may sleep, takes i_mmap_rwsem and the i_pages lock.
+ * What keeps truncate out is held shared.
+ * Return: VM_FAULT_NOPAGE for the fault to be tried again, VM_FAULT_SIGBUS after
+ * a fatal signal or if writing back failed.
+ */
+vm_fault_t dax_make_way(struct address_space *mapping, pgoff_t index)
+{
+	loff_t start = (loff_t)index << PAGE_SHIFT;
+	struct folio *folio;
+
+	if (filemap_write_and_wait_range(mapping, start, start + PAGE_SIZE - 1))
+		return VM_FAULT_SIGBUS;
+	if (!invalidate_inode_pages2_range(mapping, index, index))
+		return VM_FAULT_NOPAGE;
+
+	folio = dax_find_busy_folio(mapping, index);
+	if (folio)
+		wait_var_event_timeout(folio, dax_folio_is_idle(folio) ||
+				       dax_folio_is_mapped(folio), HZ);
+	/* A fault in the kernel is repeated without a look at signals. */
+	return fatal_signal_pending(current) ? VM_FAULT_SIGBUS :
+					       VM_FAULT_NOPAGE;
+}
+EXPORT_SYMBOL_IF_KUNIT(dax_make_way);
 
 /**
  * dax_delete_mapping_entry - remove an entry whose blocks are about to be freed
@@ -1165,32 +1190,52 @@ EXPORT_SYMBOL_IF_KUNIT(dax_clear_dirty_range);
 void dax_delete_mapping_entry(struct address_space *mapping, pgoff_t index)
 {
 	XA_STATE(xas, &mapping->i_pages, index);
+	struct folio *folio;
 	void *entry;
 
 	xas_lock_irq(&xas);
-	entry = dax_get_unlocked_entry(&xas, 0);
+	for (;;) {
+		entry = dax_get_unlocked_entry(&xas, 0);
 
-	/*
-	 * This gets called from truncate / punch_hole path. As such, the caller
-	 * must hold locks protecting against concurrent modifications of the
-	 * page cache (usually fs-private i_mmap_sem for writing). Since the
-	 * caller has seen a DAX entry for this index, we better find it
-	 * at that index as well, with pages that nothing has pinned.
-	 */
-	if (!WARN_ON_ONCE(!xa_is_value(entry)))
-		WARN_ON_ONCE(dax_remove_entry(&xas, mapping, entry));
+		/*
+		 * This gets called from truncate / punch_hole path. As such, the
+		 * caller must hold locks protecting against concurrent
+		 * modifications of the page cache (usually fs-private i_mmap_sem
+		 * for writing). Since the caller has seen a DAX entry for this
+		 * index, we better find it at that index as well.
+		 */
+		if (WARN_ON_ONCE(!xa_is_value(entry)))
+			break;
+		if (dax_disassociate_entry(entry, mapping, false)) {
+			dax_erase_entry(&xas, mapping, entry);
+			break;
+		}
+		folio = dax_entry_folio(entry);
+		/* It is the file's alone. Why was it not waited for? */
+		if (folio->mapping) {
+			dax_remove_entry(&xas, mapping, entry);
+			break;
+		}
+		/* Another file left it to this one, which had waited by then. */
+		dax_put_unlocked_entry(&xas, entry, WAKE_NEXT);
+		xas_unlock_irq(&xas);
+		dax_wait_folio(folio, TASK_IDLE, dax_wait_unlocked, mapping->host);
+		xas_reset(&xas);
+		xas_lock_irq(&xas);
+	}
 
 	dax_put_unlocked_entry(&xas, entry, WAKE_ALL);
 	xas_unlock_irq(&xas);
 }
 
 /**
- * dax_invalidate_mapping_entry_sync - remove an entry that is clean
+ * dax_invalidate_mapping_entry_sync - remove an entry that is clean and not pinned
  * @mapping: the file
  * @index: an index of the entry, in pages
  *
- * Context: Process context, may sleep, takes the i_pages lock.
- * Return: 1 if an entry was removed, 0 if it is dirty or if there is none.
+ * Context: Process context, may sleep, takes i_mmap_rwsem and the i_pages lock.
+ * Return: 1 if an entry was removed, 0 if it is dirty or pinned, or if there is
+ * none.
  */
 int dax_invalidate_mapping_entry_sync(struct address_space *mapping,
 				      pgoff_t index)
@@ -1203,11 +1248,21 @@ int dax_invalidate_mapping_entry_sync(struct address_space *mapping,
 	entry = dax_get_unlocked_entry(&xas, 0);
 	if (!entry || WARN_ON_ONCE(!xa_is_value(entry)))
 		goto out;
-	if (xas_get_mark(&xas, PAGECACHE_TAG_DIRTY) ||
-	    xas_get_mark(&xas, PAGECACHE_TAG_TOWRITE))
+	if (xas_get_mark(&xas, PAGECACHE_TAG_DIRTY))
 		goto out;
-	dax_remove_entry(&xas, mapping, entry);
-	ret = 1;
+	if (dax_busy_folio(entry)) {
+		/* Maybe it is but mapped. Page faults wait for the lock. */
+		dax_lock_entry(&xas, entry);
+		xas_unlock_irq(&xas);
+		dax_unmap_entry(mapping, entry, index);
+		xas_reset(&xas);
+		xas_lock_irq(&xas);
+		xas_store(&xas, entry);
+	}
+	if (dax_disassociate_entry(entry, mapping, false)) {
+		dax_erase_entry(&xas, mapping, entry);
+		ret = 1;
+	}
 out:
 	dax_put_unlocked_entry(&xas, entry, WAKE_ALL);
 	xas_unlock_irq(&xas);
@@ -1238,7 +1293,7 @@ void dax_remove_large_entries(struct address_space *mapping, pgoff_t start,
 		if (unlikely(dax_is_locked(entry)))
 			entry = dax_walk_unlocked_entry(&xas);
 		if (entry && dax_entry_order(entry))
-			WARN_ON_ONCE(dax_remove_entry(&xas, mapping, entry));
+			dax_remove_entry(&xas, mapping, entry);
 		dax_put_unlocked_entry(&xas, entry, WAKE_ALL);
 		dax_pause_walk(&xas, &scanned);
 	}
@@ -1262,20 +1317,22 @@ EXPORT_SYMBOL_IF_KUNIT(dax_remove_large_entries);
  *
  * Context: Process context, may sleep, takes i_mmap_rwsem and the i_pages lock.
  * dax_read_lock() is held unless @new_entry is of a hole.
- * Return: 0, or VM_FAULT_FALLBACK with the entry as it was, though its range
- * may have been unmapped: @new_entry is larger than a page, and one of its
- * pages is pinned or associated with another entry; or its page is part of a
- * larger folio still, which somebody has pinned who had the block before.
+ * Return: 0, or with the entry as it was, though its range may be unmapped:
+ * VM_FAULT_FALLBACK if @new_entry is larger than a page and one of its pages is
+ * pinned or associated with another entry, or if it is to replace an entry that
+ * is larger, or pinned while nobody else has its page, which dax_make_way() helps
+ * with; VM_FAULT_SIGBUS if the page of @new_entry was taken from its former owner
+ * while it was pinned, and still is.
  */
 vm_fault_t dax_insert_entry(struct xa_state *xas, struct address_space *mapping,
 			    void **entryp, void *new_entry, unsigned int flags)
 {
+	unsigned int order = dax_entry_order(new_entry);
 	void *entry = *entryp;
-	bool replace = flags & DAX_INSERT_SHARED;
-
-	/* When a fault is repeated, the copy may be there already. */
-	if (flags & DAX_INSERT_COW)
-		replace = entry != new_entry;
+	/* When a fault is repeated, what it inserts may be there already. */
+	bool replace = flags & (DAX_INSERT_SHARED | DAX_INSERT_COW) &&
+		       entry != new_entry;
+	vm_fault_t ret = VM_FAULT_FALLBACK;
 
 	if (flags & DAX_INSERT_DIRTY)
 		__mark_inode_dirty(mapping->host, I_DIRTY_PAGES);
@@ -1292,12 +1349,18 @@ vm_fault_t dax_insert_entry(struct xa_state *xas, struct address_space *mapping,
 	if (replace || !dax_has_pages(entry)) {
 		void *old;
 
+		if (dax_entry_order(entry) > order)
+			goto refused;
 		if (!dax_associate_entry(new_entry, mapping, xas->xa_index,
 					 flags & DAX_INSERT_SHARED)) {
-			xas_unlock_irq(xas);
-			return VM_FAULT_FALLBACK;
+			if (!order)
+				ret = VM_FAULT_SIGBUS;
+			goto refused;
 		}
-		dax_disassociate_entry(entry, mapping);
+		if (!dax_disassociate_entry(entry, mapping, false)) {
+			dax_disassociate_entry(new_entry, mapping, true);
+			goto refused;
+		}
 		/*
 		 * Only swap our new entry into the page cache if the current
 		 * entry is a zero page or an empty entry.  If an entry with
@@ -1320,8 +1383,10 @@ vm_fault_t dax_insert_entry(struct xa_state *xas, struct address_space *mapping,
 	if (flags & DAX_INSERT_COW)
 		xas_set_mark(xas, PAGECACHE_TAG_TOWRITE);
 
+	ret = 0;
+refused:
 	xas_unlock_irq(xas);
-	return 0;
+	return ret;
 }
 EXPORT_SYMBOL_IF_KUNIT(dax_insert_entry);
 

@@ -68,7 +68,6 @@ vm_fault_t dax_insert_pfn_mkwrite(struct vm_fault *vmf, pfn_t pfn,
 				  unsigned int order);
 void dax_remove_large_entries(struct address_space *mapping, pgoff_t start,
 			      pgoff_t end);
-void dax_clear_dirty_range(struct address_space *mapping, pgoff_t start,
-			   pgoff_t end);
+vm_fault_t dax_make_way(struct address_space *mapping, pgoff_t index);
 
 #endif

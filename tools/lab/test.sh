@@ -6,7 +6,9 @@
 
 # Room for a 1 GiB device-dax mapping, whose alignment costs up to another GiB.
 readonly TEST_PMEM=e820:3G
-readonly TEST_LIMIT=2400
+# Two memory nodes, for pages that are not to move from one to the other.
+readonly TEST_APPEND=numa=fake=2
+readonly TEST_LIMIT=3600
 
 # install_selftests DEST: the series' own tests, built apart from its tree.
 install_selftests()
@@ -83,7 +85,8 @@ run_tests()
 	exec {lines}> >(tee "$TEST_LOG" | test_lines)
 	filter=$!
 	guest_boot series "$TEST_F" --pmem "$TEST_PMEM" --share "$SELFTESTS" \
-		--timeout "$TEST_LIMIT" -- "${command[@]}" >&"$lines" || rc=$?
+		--append "$TEST_APPEND" --timeout "$TEST_LIMIT" \
+		-- "${command[@]}" >&"$lines" || rc=$?
 	exec {lines}>&-
 	wait "$filter"
 	return $rc

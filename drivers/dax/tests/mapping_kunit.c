@@ -5,7 +5,8 @@
  * Entries are made as page faults make them, with dax_grab_entry() and
  * dax_insert_entry(), in inodes of a filesystem that is never visible. Their
  * pages are those of a pgmap at physical addresses that have no memory: struct
- * pages are all that drivers/dax/mapping.c looks at.
+ * pages are all that drivers/dax/mapping.c looks at. That goes for what is
+ * mapped as well, which is pinned, but not accessed.
  *
  * Whoever is to wait is a thread, started with dax_test_start(). A wake-up that
  * is lost shows in dax_test_join(), which does not wait for good.
@@ -14,15 +15,18 @@
 #include <kunit/test.h>
 #include <linux/bits.h>
 #include <linux/completion.h>
+#include <linux/cpumask.h>
 #include <linux/dax.h>
 #include <linux/dax-mapping.h>
 #include <linux/delay.h>
+#include <linux/file.h>
 #include <linux/fs.h>
 #include <linux/huge_mm.h>
 #include <linux/ioport.h>
 #include <linux/kthread.h>
 #include <linux/memremap.h>
 #include <linux/mm.h>
+#include <linux/mman.h>
 #include <linux/module.h>
 #include <linux/mount.h>
 #include <linux/pagemap.h>
@@ -56,6 +60,7 @@ static struct {
 	struct dev_pagemap pgmap;
 	struct dax_device *dax_dev;
 	unsigned long pfn;	/* of a page that the largest entry can begin with */
+	struct page idle;	/* what any of the pages is like when not used */
 	bool stuck;		/* a thread has not come back: nothing can go */
 } dax_test_world;
 
@@ -71,32 +76,31 @@ static struct page *dax_test_page(unsigned long page)
 	return pfn_to_page(dax_test_world.pfn + page);
 }
 
-/* What the page is part of; on its own while no large entry has it. */
+/* The folio that a page is part of now. */
 static struct folio *dax_test_folio(unsigned long page)
 {
 	return page_folio(dax_test_page(page));
 }
 
-/* The caller may have come by @folio before it became part of a large one. */
-static void dax_test_pin(struct folio *folio)
-{
-	folio = page_folio(&folio->page);
-	if (!folio_try_get(folio))
-		zone_device_request_folio(folio);
-}
+/* What a case has in ->i_private to follow the end of an inode. */
+struct dax_test_eviction {
+	struct completion begun;
+	struct completion go_on;	/* a filesystem may take its time */
+	struct completion done;
+};
 
-static void dax_test_unpin(struct folio *folio)
-{
-	put_page(&folio->page);
-}
-
-/* A completion in ->i_private learns of the end of the inode. */
 static void dax_test_evict_inode(struct inode *inode)
 {
+	struct dax_test_eviction *eviction = inode->i_private;
+
+	if (eviction) {
+		complete_all(&eviction->begun);
+		wait_for_completion(&eviction->go_on);
+	}
 	truncate_inode_pages_final(&inode->i_data);
 	clear_inode(inode);
-	if (inode->i_private)
-		complete(inode->i_private);
+	if (eviction)
+		complete_all(&eviction->done);
 }
 
 static const struct super_operations dax_test_sops = {
@@ -121,18 +125,15 @@ static struct file_system_type dax_test_fs_type = {
 	.kill_sb		= kill_anon_super,
 };
 
-static int dax_test_map_pages(void)
+static struct resource *dax_test_map_device(struct dev_pagemap *pgmap,
+					    unsigned long size)
 {
-	unsigned int order = dax_test_max_order();
-	struct dev_pagemap *pgmap = &dax_test_world.pgmap;
 	struct resource *res;
 	void *addr;
 
-	/* Twice the largest entry, so that an aligned one is inside. */
-	res = request_free_mem_region(&iomem_resource, PAGE_SIZE << (order + 1),
-				      "dax_kunit");
+	res = request_free_mem_region(&iomem_resource, size, "dax_kunit");
 	if (IS_ERR(res))
-		return PTR_ERR(res);
+		return res;
 
 	memset(pgmap, 0, sizeof(*pgmap));
 	pgmap->type = MEMORY_DEVICE_FS_DAX;
@@ -143,19 +144,38 @@ static int dax_test_map_pages(void)
 	addr = memremap_pages(pgmap, NUMA_NO_NODE);
 	if (IS_ERR(addr)) {
 		release_mem_region(res->start, resource_size(res));
-		return PTR_ERR(addr);
+		return ERR_CAST(addr);
 	}
+	return res;
+}
+
+static void dax_test_unmap_device(struct dev_pagemap *pgmap,
+				  struct resource *res)
+{
+	memunmap_pages(pgmap);
+	release_mem_region(res->start, resource_size(res));
+}
+
+static int dax_test_map_pages(void)
+{
+	unsigned int order = dax_test_max_order();
+	struct resource *res;
+
+	/* Twice the largest entry, so that an aligned one is inside. */
+	res = dax_test_map_device(&dax_test_world.pgmap,
+				  PAGE_SIZE << (order + 1));
+	if (IS_ERR(res))
+		return PTR_ERR(res);
+
 	dax_test_world.res = res;
 	dax_test_world.pfn = ALIGN(PHYS_PFN(res->start), 1UL << order);
+	dax_test_world.idle = *dax_test_page(0);
 	return 0;
 }
 
 static void dax_test_unmap_pages(void)
 {
-	struct resource *res = dax_test_world.res;
-
-	memunmap_pages(&dax_test_world.pgmap);
-	release_mem_region(res->start, resource_size(res));
+	dax_test_unmap_device(&dax_test_world.pgmap, dax_test_world.res);
 }
 
 static int dax_test_suite_init(struct kunit_suite *suite)
@@ -190,34 +210,44 @@ unmap_pages:
 	return error;
 }
 
-static bool dax_test_is_used(struct folio *folio)
+/*
+ * Pages do not differ at the start. One that is used has a reference, a file or
+ * a folio with others; one that was has to be as it was, in every field.
+ */
+static bool dax_test_is_used(unsigned long page)
 {
-	return !dax_folio_is_idle(folio) || folio->mapping || folio->index;
+	return memcmp(dax_test_page(page), &dax_test_world.idle,
+		      sizeof(struct page));
 }
 
-/* The number of folios among the first @pages that are not as they were. */
-static unsigned long dax_test_used_folios(unsigned long pages)
+/* The number of pages among the first @pages that are not as they were. */
+static unsigned long dax_test_used_pages(unsigned long pages)
 {
 	unsigned long page, used = 0;
 
 	for (page = 0; page < pages; page++)
-		used += dax_test_is_used(dax_test_folio(page));
+		used += dax_test_is_used(page);
 	return used;
 }
 
-/* A case has failed. Others are not to fail for that. */
-static void dax_test_clean_folios(unsigned long pages)
+static void dax_test_unpin_pages(unsigned long pages)
 {
 	unsigned long page;
 
 	for (page = 0; page < pages; page++) {
-		struct folio *folio = dax_test_folio(page);
-
-		while (!dax_folio_is_idle(folio))
-			dax_test_unpin(folio);
-		folio->mapping = NULL;
-		folio->index = 0;
+		while (!dax_folio_is_idle(dax_test_folio(page)))
+			folio_put(dax_test_folio(page));
 	}
+}
+
+/* A case has failed. Others are not to fail for that. */
+static void dax_test_clean_pages(unsigned long pages)
+{
+	unsigned long page;
+
+	dax_test_unpin_pages(pages);
+	for (page = 0; page < pages; page++)
+		*dax_test_page(page) = dax_test_world.idle;
 }
 
 static void dax_test_suite_exit(struct kunit_suite *suite)
@@ -226,14 +256,15 @@ static void dax_test_suite_exit(struct kunit_suite *suite)
 
 	if (dax_test_world.stuck)
 		return;
+	flush_delayed_fput();
 	kern_unmount(dax_test_world.mnt);
 	kill_dax(dax_test_world.dax_dev);
 	put_dax(dax_test_world.dax_dev);
 
-	used = dax_test_used_folios(1UL << dax_test_max_order());
+	used = dax_test_used_pages(1UL << dax_test_max_order());
 	if (used) {
 		/* The only way to have a suite fail from here. */
-		kunit_err(suite, "%lu folios are still in use\n", used);
+		kunit_err(suite, "%lu pages are still in use\n", used);
 		suite->suite_init_err = -EBUSY;
 	}
 	dax_test_unmap_pages();
@@ -251,6 +282,7 @@ struct dax_test {
 	atomic_t owners;	/* of the one entry that tasks contend for */
 	atomic_t crowds;	/* how often there was more than one */
 	atomic_t turns;		/* how often there was one */
+	atomic_t missing;	/* of the tasks that go on when all have come */
 };
 
 struct dax_test_task {
@@ -268,11 +300,14 @@ struct dax_test_task {
 	struct inode *inode;
 	pgoff_t index;
 	unsigned int order;
-	struct folio *folio;
+	struct page *page;
+	struct dev_pagemap *pgmap;
 
 	/* what came out */
 	void *entry;
+	struct folio *folio;
 	dax_entry_t cookie;
+	vm_fault_t fault;
 	unsigned int waits;
 	int ret;
 };
@@ -288,6 +323,11 @@ static int dax_test_init(struct kunit *test)
 	return 0;
 }
 
+/* Mapped pages are written to, as far as their page tables tell. */
+static const struct address_space_operations dax_test_aops = {
+	.dirty_folio	= noop_dirty_folio,
+};
+
 static struct inode *dax_test_inode(struct kunit *test)
 {
 	struct dax_test *dt = test->priv;
@@ -299,6 +339,7 @@ static struct inode *dax_test_inode(struct kunit *test)
 	inode->i_ino = get_next_ino();
 	inode->i_mode = S_IFREG;
 	inode->i_flags = S_DAX;
+	inode->i_data.a_ops = &dax_test_aops;
 	dt->inodes[dt->nr_inodes++] = inode;
 	return inode;
 }
@@ -311,6 +352,18 @@ static void *dax_test_entry(struct kunit *test, unsigned long page,
 
 	dt->pages = max(dt->pages, page + (1UL << order));
 	return dax_make_entry(dax_test_world.pfn + page, order);
+}
+
+/* A reference, as those who pin pages have on what is mapped. */
+static struct folio *dax_test_pin(struct kunit *test, unsigned long page)
+{
+	struct folio *folio = dax_test_folio(page);
+	struct dax_test *dt = test->priv;
+
+	dt->pages = max(dt->pages, page + 1);
+	KUNIT_ASSERT_TRUE(test, folio_try_get(folio) ||
+			  zone_device_request_folio(folio));
+	return folio;
 }
 
 static void *dax_test_load(struct inode *inode, pgoff_t index)
@@ -427,7 +480,8 @@ static int dax_test_thread(void *data)
 static struct dax_test_task *
 __dax_test_start(struct kunit *test, const char *name,
 		 void (*fn)(struct dax_test_task *t), struct inode *inode,
-		 pgoff_t index, unsigned int order, struct folio *folio)
+		 pgoff_t index, unsigned int order, struct page *page,
+		 struct dev_pagemap *pgmap)
 {
 	struct dax_test *dt = test->priv;
 	struct dax_test_task *t = kzalloc(sizeof(*t), GFP_KERNEL);
@@ -440,7 +494,8 @@ __dax_test_start(struct kunit *test, const char *name,
 	t->inode = inode;
 	t->index = index;
 	t->order = order;
-	t->folio = folio;
+	t->page = page;
+	t->pgmap = pgmap;
 	init_completion(&t->done);
 
 	task = kthread_create(dax_test_thread, t, "%s", name);
@@ -454,9 +509,11 @@ __dax_test_start(struct kunit *test, const char *name,
 }
 
 #define dax_test_start(test, fn, inode, index, order)	\
-	__dax_test_start(test, #fn, fn, inode, index, order, NULL)
-#define dax_test_start_folio(test, fn, folio)		\
-	__dax_test_start(test, #fn, fn, NULL, 0, 0, folio)
+	__dax_test_start(test, #fn, fn, inode, index, order, NULL, NULL)
+#define dax_test_start_page(test, fn, page)		\
+	__dax_test_start(test, #fn, fn, NULL, 0, 0, page, NULL)
+#define dax_test_start_pgmap(test, fn, pgmap)		\
+	__dax_test_start(test, #fn, fn, NULL, 0, 0, NULL, pgmap)
 
 /* Wait until a thread waits. */
 static bool dax_test_sleeps(struct dax_test_task *t)
@@ -508,7 +565,8 @@ static void *dax_test_unlocked(void *entry)
 static void dax_test_let_go(struct dax_test *dt)
 {
 	struct dax_test_task *t;
-	unsigned long index, i;
+	unsigned long index;
+	unsigned int i;
 	void *entry;
 
 	for (i = 0; i < dt->nr_inodes; i++) {
@@ -520,10 +578,7 @@ static void dax_test_let_go(struct dax_test *dt)
 						dax_test_unlocked(entry));
 		}
 	}
-	for (i = 0; i < dt->pages; i++) {
-		while (!dax_folio_is_idle(dax_test_folio(i)))
-			dax_test_unpin(dax_test_folio(i));
-	}
+	dax_test_unpin_pages(dt->pages);
 	list_for_each_entry(t, &dt->tasks, list) {
 		if (!t->joined)
 			wake_up_process(t->task);
@@ -568,12 +623,28 @@ static unsigned int dax_test_locked_entries(struct inode *inode)
 	return locked;
 }
 
+/* As if the entries had been written back. */
+static void dax_test_clean(struct inode *inode, pgoff_t start, pgoff_t end)
+{
+	XA_STATE(xas, &inode->i_data.i_pages, start);
+	void *entry;
+
+	xas_lock_irq(&xas);
+	xas_for_each_marked(&xas, entry, end, PAGECACHE_TAG_DIRTY) {
+		xas_clear_mark(&xas, PAGECACHE_TAG_DIRTY);
+		xas_clear_mark(&xas, PAGECACHE_TAG_TOWRITE);
+	}
+	xas_unlock_irq(&xas);
+}
+
 static void dax_test_end_inode(struct kunit *test, struct inode *inode)
 {
 	unsigned int locked = dax_test_locked_entries(inode);
 
+	/* A case that has failed leaves it mapped. */
+	unmap_mapping_range(&inode->i_data, 0, 0, 1);
 	/* truncate_inode_pages() leaves out index ULONG_MAX, which no file has. */
-	dax_clear_dirty_range(&inode->i_data, ULONG_MAX, ULONG_MAX);
+	dax_test_clean(inode, ULONG_MAX, ULONG_MAX);
 	KUNIT_EXPECT_EQ(test, 0, locked);
 	if (locked)
 		dax_test_let_go(test->priv);
@@ -596,10 +667,10 @@ static void dax_test_exit(struct kunit *test)
 		return;
 	for (i = 0; i < dt->nr_inodes; i++)
 		dax_test_end_inode(test, dt->inodes[i]);
-	used = dax_test_used_folios(dt->pages);
+	used = dax_test_used_pages(dt->pages);
 	KUNIT_EXPECT_EQ(test, used, 0);
 	if (used)
-		dax_test_clean_folios(dt->pages);
+		dax_test_clean_pages(dt->pages);
 	kfree(dt);
 }
 
@@ -644,7 +715,7 @@ static void task_lock_page(struct dax_test_task *t)
 	struct address_space *mapping;
 	pgoff_t index;
 
-	t->cookie = dax_lock_page(&t->folio->page, &mapping, &index);
+	t->cookie = dax_lock_page(t->page, &mapping, &index);
 	if (!t->cookie)
 		return;
 	dax_test_own(t);
@@ -653,13 +724,10 @@ static void task_lock_page(struct dax_test_task *t)
 
 static void task_lock_mapping_entry(struct dax_test_task *t)
 {
-	struct page *page = NULL;
-
-	t->cookie = dax_lock_mapping_entry(&t->inode->i_data, t->index, &page);
-	if (page) {
-		t->folio = page_folio(page);
+	t->cookie = dax_lock_mapping_entry(&t->inode->i_data, t->index,
+					   &t->page);
+	if (t->page)
 		dax_test_own(t);
-	}
 	dax_unlock_mapping_entry(&t->inode->i_data, t->index, t->cookie);
 }
 
@@ -675,12 +743,6 @@ static void task_invalidate(struct dax_test_task *t)
 					       t->index + (1UL << t->order) - 1);
 }
 
-static void task_clear_dirty(struct dax_test_task *t)
-{
-	dax_clear_dirty_range(&t->inode->i_data, t->index,
-			      t->index + (1UL << t->order) - 1);
-}
-
 static void task_find_busy(struct dax_test_task *t)
 {
 	t->folio = dax_layout_busy_folio(&t->inode->i_data,
@@ -688,20 +750,18 @@ static void task_find_busy(struct dax_test_task *t)
 					 dax_test_end_pos(t));
 }
 
-static unsigned int dax_test_waits;
-
 static void dax_test_wait(struct inode *inode)
 {
-	dax_test_waits++;
+	struct dax_test_task *t = kthread_data(current);
+
+	t->waits++;
 	schedule();
 }
 
 static void task_break_layout(struct dax_test_task *t)
 {
-	dax_test_waits = 0;
 	t->ret = dax_break_layout(t->inode, dax_test_pos(t->index),
 				  dax_test_end_pos(t), dax_test_wait);
-	t->waits = dax_test_waits;
 }
 
 static void task_wait_unpinned(struct dax_test_task *t)
@@ -799,6 +859,48 @@ static void dax_test_requires_warnings(struct kunit *test)
 {
 	if (!warnings)
 		kunit_skip(test, "makes the kernel warn: dax_kunit.warnings=1 runs it");
+}
+
+/*
+ * What pages are associated with
+ */
+
+static void dax_test_expect_owner(struct kunit *test, unsigned long page,
+				  struct inode *inode, pgoff_t index)
+{
+	struct folio *folio = dax_test_folio(page);
+
+	KUNIT_EXPECT_PTR_EQ(test, folio->mapping, &inode->i_data);
+	KUNIT_EXPECT_EQ(test, index,
+			folio->index + folio_page_idx(folio, dax_test_page(page)));
+}
+
+static void dax_test_expect_shared(struct kunit *test, unsigned long page,
+				   unsigned long share)
+{
+	struct page *p = dax_test_page(page);
+
+	KUNIT_EXPECT_FALSE(test, PageCompound(p));
+	KUNIT_EXPECT_NULL(test, p->mapping);
+	KUNIT_EXPECT_EQ(test, p->share, share);
+}
+
+/* The pages from @page on are one folio, of @order. */
+static void dax_test_expect_joined(struct kunit *test, unsigned long page,
+				   unsigned int order)
+{
+	struct folio *folio = (struct folio *)dax_test_page(page);
+	unsigned long i, others = 0;
+
+	KUNIT_EXPECT_PTR_EQ(test, dax_test_folio(page), folio);
+	KUNIT_EXPECT_EQ(test, folio_order(folio), order);
+	KUNIT_EXPECT_EQ(test, folio_nr_pages(folio), 1UL << order);
+	for (i = 0; i < 1UL << order; i++) {
+		others += dax_test_folio(page + i) != folio ||
+			  page_pgmap(dax_test_page(page + i)) !=
+			  &dax_test_world.pgmap;
+	}
+	KUNIT_EXPECT_EQ(test, others, 0);
 }
 
 /*
@@ -955,8 +1057,8 @@ static void entry_waiters_of_both_kinds_are_woken(struct kunit *test)
 	entry = dax_test_lock(test, inode, DAX_TEST_INDEX, order);
 	tasks[0] = dax_test_start(test, task_grab_entry, inode,
 				  DAX_TEST_INDEX + last, 0);
-	tasks[1] = dax_test_start_folio(test, task_lock_page, dax_test_folio(0));
-	tasks[2] = dax_test_start_folio(test, task_lock_page, dax_test_folio(last));
+	tasks[1] = dax_test_start_page(test, task_lock_page, dax_test_page(0));
+	tasks[2] = dax_test_start_page(test, task_lock_page, dax_test_page(last));
 	tasks[3] = dax_test_start(test, task_lock_mapping_entry, inode,
 				  DAX_TEST_INDEX + last, 0);
 	for (i = 0; i < ARRAY_SIZE(tasks); i++)
@@ -969,7 +1071,7 @@ static void entry_waiters_of_both_kinds_are_woken(struct kunit *test)
 	KUNIT_EXPECT_PTR_EQ(test, (void *)tasks[1]->cookie, entry);
 	KUNIT_EXPECT_PTR_EQ(test, (void *)tasks[2]->cookie, entry);
 	KUNIT_EXPECT_PTR_EQ(test, (void *)tasks[3]->cookie, entry);
-	KUNIT_EXPECT_PTR_EQ(test, tasks[3]->folio, dax_test_folio(last));
+	KUNIT_EXPECT_PTR_EQ(test, tasks[3]->page, dax_test_page(last));
 	KUNIT_EXPECT_EQ(test, atomic_read(&dt->turns), ARRAY_SIZE(tasks));
 	KUNIT_EXPECT_EQ(test, atomic_read(&dt->crowds), 0);
 }
@@ -1249,12 +1351,12 @@ static void entry_grab_of_folio_is_sigbus(struct kunit *test)
 
 	dax_test_requires_warnings(test);
 	xa_lock_irq(xa);
-	__xa_store(xa, DAX_TEST_INDEX, dax_test_folio(0), GFP_ATOMIC);
+	__xa_store(xa, DAX_TEST_INDEX, dax_test_page(0), GFP_ATOMIC);
 	xa_unlock_irq(xa);
 	fault = dax_grab_entry(&xas, &inode->i_data, 0);
 	xa_lock_irq(xa);
 	KUNIT_EXPECT_PTR_EQ(test, __xa_erase(xa, DAX_TEST_INDEX),
-			    (void *)dax_test_folio(0));
+			    (void *)dax_test_page(0));
 	xa_unlock_irq(xa);
 	dax_test_expect_fault(test, fault, VM_FAULT_SIGBUS);
 }
@@ -1267,7 +1369,7 @@ static void entry_lock_by_page_finds_it(struct kunit *test)
 {
 	unsigned int order = dax_test_param_order(test);
 	struct inode *inode = dax_test_inode(test);
-	struct page *last = &dax_test_folio((1UL << order) - 1)->page;
+	struct page *last = dax_test_page((1UL << order) - 1);
 	struct address_space *mapping;
 	dax_entry_t cookie;
 	pgoff_t index;
@@ -1290,7 +1392,7 @@ static dax_entry_t dax_test_lock_page(unsigned long page)
 	dax_entry_t cookie;
 	pgoff_t index;
 
-	cookie = dax_lock_page(&dax_test_folio(page)->page, &mapping, &index);
+	cookie = dax_lock_page(dax_test_page(page), &mapping, &index);
 	if (cookie)
 		dax_unlock_mapping_entry(mapping, index, cookie);
 	return cookie;
@@ -1389,7 +1491,8 @@ __dax_test_meets_locked(struct kunit *test, const char *name,
 	void *entry = dax_test_lock(test, inode, DAX_TEST_INDEX, order);
 	struct dax_test_task *t, *next;
 
-	t = __dax_test_start(test, name, fn, inode, DAX_TEST_INDEX, order, NULL);
+	t = __dax_test_start(test, name, fn, inode, DAX_TEST_INDEX, order, NULL,
+			     NULL);
 	dax_test_expect_sleeps(test, t);
 	next = dax_test_start(test, task_grab_entry, inode, DAX_TEST_INDEX, order);
 	dax_test_expect_sleeps(test, next);
@@ -1411,7 +1514,7 @@ static void dax_test_expect_removed(struct kunit *test, struct inode *inode,
 	if (entry)
 		KUNIT_EXPECT_TRUE(test, dax_is_empty_entry(entry));
 	KUNIT_EXPECT_EQ(test, inode->i_data.nrpages, entry ? 1UL << order : 0);
-	KUNIT_EXPECT_EQ(test, dax_test_used_folios(1UL << order), 0);
+	KUNIT_EXPECT_EQ(test, dax_test_used_pages(1UL << order), 0);
 }
 
 static void entry_truncated_while_locked_is_removed(struct kunit *test)
@@ -1463,15 +1566,24 @@ static void entry_truncated_twice_warns(struct kunit *test)
 
 static void entry_truncated_while_pinned_warns(struct kunit *test)
 {
+	unsigned int order = dax_test_param_order(test);
 	struct inode *inode = dax_test_inode(test);
-	struct folio *folio = dax_test_folio(0);
+	struct folio *folio;
 
 	dax_test_requires_warnings(test);
-	dax_test_insert(test, inode, DAX_TEST_INDEX, 0, 0, 0);
-	dax_test_pin(folio);
+	dax_test_insert(test, inode, DAX_TEST_INDEX, 0, order, 0);
+	folio = dax_test_pin(test, (1UL << order) - 1);
 	truncate_inode_pages(&inode->i_data, 0);
+	KUNIT_EXPECT_EQ(test, inode->i_data.nrpages, 0);
 	KUNIT_EXPECT_NULL(test, folio->mapping);
-	dax_test_unpin(folio);
+	KUNIT_EXPECT_EQ(test, folio->index, 0);
+	/* It is not taken apart while there is a reference to a page of it. */
+	KUNIT_EXPECT_EQ(test, folio_order(folio), order);
+	KUNIT_EXPECT_EQ(test, folio_ref_count(folio), 1);
+	folio_put(folio);
+	KUNIT_EXPECT_EQ(test, folio_order(folio), order);
+	/* That is for whoever comes next. */
+	dax_test_insert(test, inode, DAX_TEST_INDEX, 0, 0, 0);
 }
 
 static void entry_invalidated_while_locked_is_removed(struct kunit *test)
@@ -1502,16 +1614,16 @@ static void entry_invalidated_while_dirty_is_kept(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, inode->i_data.nrpages, 1UL << order);
 }
 
-static void entry_invalidated_while_written_is_kept(struct kunit *test)
+/* Flushed by one fsync(2), still to be looked at by another. */
+static void entry_invalidated_while_written_is_removed(struct kunit *test)
 {
 	struct inode *inode = dax_test_inode(test);
-	void *entry;
 
-	entry = dax_test_insert(test, inode, DAX_TEST_INDEX, 0, 0, DAX_INSERT_COW);
+	dax_test_insert(test, inode, DAX_TEST_INDEX, 0, 0, DAX_INSERT_COW);
 	KUNIT_EXPECT_TRUE(test, dax_test_is_towrite(inode, DAX_TEST_INDEX));
 	KUNIT_EXPECT_FALSE(test, dax_test_is_dirty(inode, DAX_TEST_INDEX));
-	KUNIT_EXPECT_EQ(test, invalidate_inode_pages2(&inode->i_data), -EBUSY);
-	KUNIT_EXPECT_PTR_EQ(test, dax_test_load(inode, DAX_TEST_INDEX), entry);
+	KUNIT_EXPECT_EQ(test, invalidate_inode_pages2(&inode->i_data), 0);
+	KUNIT_EXPECT_TRUE(test, mapping_empty(&inode->i_data));
 }
 
 static void entry_invalidated_twice_is_removed_once(struct kunit *test)
@@ -1534,77 +1646,38 @@ static void entry_invalidated_twice_is_removed_once(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, inode->i_data.nrpages, 0);
 }
 
-static void entry_dirty_range_cleared_is_clean(struct kunit *test)
-{
-	struct inode *inode = dax_test_inode(test);
-	unsigned long nr = 1UL << PMD_ORDER;
-
-	dax_test_insert(test, inode, nr - 1, 0, 0, DAX_INSERT_DIRTY);
-	dax_test_insert(test, inode, nr, nr, PMD_ORDER,
-			DAX_INSERT_DIRTY | DAX_INSERT_COW);
-	dax_test_insert(test, inode, 2 * nr, 1, 0, DAX_INSERT_DIRTY);
-	dax_test_insert(test, inode, 2 * nr + 1, 2, 0, DAX_INSERT_DIRTY);
-
-	/* From the middle of an entry on, which is cleared as a whole. */
-	dax_clear_dirty_range(&inode->i_data, nr + 1, 2 * nr);
-	KUNIT_EXPECT_TRUE(test, dax_test_is_dirty(inode, nr - 1));
-	KUNIT_EXPECT_FALSE(test, dax_test_is_dirty(inode, nr));
-	KUNIT_EXPECT_FALSE(test, dax_test_is_towrite(inode, nr));
-	KUNIT_EXPECT_FALSE(test, dax_test_is_dirty(inode, 2 * nr));
-	KUNIT_EXPECT_TRUE(test, dax_test_is_dirty(inode, 2 * nr + 1));
-}
-
-static void entry_dirty_cleared_while_locked_waits(struct kunit *test)
-{
-	unsigned int order = dax_test_param_order(test);
-	struct inode *inode = dax_test_inode(test);
-
-	dax_test_insert(test, inode, DAX_TEST_INDEX, 0, order, DAX_INSERT_DIRTY);
-	dax_test_meets_locked(test, task_clear_dirty, inode, order);
-	KUNIT_EXPECT_FALSE(test, dax_test_is_dirty(inode, DAX_TEST_INDEX));
-}
-
 /* Where the index after the last one is 0. */
-static void dax_test_expect_owner(struct kunit *test, unsigned long page,
-				  struct inode *inode, pgoff_t index)
-{
-	struct folio *folio = dax_test_folio(page);
-
-	KUNIT_EXPECT_PTR_EQ(test, folio->mapping, &inode->i_data);
-	KUNIT_EXPECT_EQ(test, index, folio->index +
-			folio_page_idx(folio, dax_test_page(page)));
-}
-
 static void entry_at_last_index_is_as_others(struct kunit *test)
 {
 	unsigned int order = dax_test_param_order(test);
 	struct inode *inode = dax_test_inode(test);
 	struct address_space *mapping = &inode->i_data;
 	pgoff_t start = ULONG_MAX << order;
-	struct folio *last;
+	unsigned long last = (1UL << order) - 1;
+	struct folio *folio;
 	struct page *page;
 	dax_entry_t cookie;
 	void *entry;
 
 	entry = dax_test_insert(test, inode, ULONG_MAX, 0, order,
 				DAX_INSERT_DIRTY);
-	last = dax_test_folio((1UL << order) - 1);
 	KUNIT_EXPECT_PTR_EQ(test, dax_test_load(inode, start), entry);
 	KUNIT_EXPECT_EQ(test, mapping->nrpages, 1UL << order);
-	KUNIT_EXPECT_EQ(test, last->index, start);
-	dax_test_expect_owner(test, (1UL << order) - 1, inode, ULONG_MAX);
+	dax_test_expect_owner(test, 0, inode, start);
+	dax_test_expect_owner(test, last, inode, ULONG_MAX);
 
 	cookie = dax_lock_mapping_entry(mapping, ULONG_MAX, &page);
 	KUNIT_EXPECT_PTR_EQ(test, (void *)cookie, entry);
+	KUNIT_EXPECT_PTR_EQ(test, page, dax_test_page(last));
 	dax_unlock_mapping_entry(mapping, ULONG_MAX, cookie);
 
-	dax_test_pin(last);
-	KUNIT_EXPECT_PTR_EQ(test, last,
+	folio = dax_test_pin(test, last);
+	KUNIT_EXPECT_PTR_EQ(test, folio,
 			    dax_layout_busy_folio(mapping, 0, LLONG_MAX));
-	dax_test_unpin(last);
+	folio_put(folio);
 	KUNIT_EXPECT_NULL(test, dax_layout_busy_folio(mapping, 0, LLONG_MAX));
 
-	dax_clear_dirty_range(mapping, start, ULONG_MAX);
+	dax_test_clean(inode, start, ULONG_MAX);
 	KUNIT_EXPECT_EQ(test, 0,
 			invalidate_inode_pages2_range(mapping, start, ULONG_MAX));
 	KUNIT_EXPECT_EQ(test, mapping->nrpages, 0);
@@ -1639,13 +1712,11 @@ static struct kunit_case dax_entry_cases[] = {
 	KUNIT_CASE_PARAM(entry_truncated_while_locked_is_removed, size_gen_params),
 	KUNIT_CASE(entry_truncated_leaves_neighbours),
 	KUNIT_CASE(entry_truncated_twice_warns),
-	KUNIT_CASE(entry_truncated_while_pinned_warns),
+	KUNIT_CASE_PARAM(entry_truncated_while_pinned_warns, size_gen_params),
 	KUNIT_CASE_PARAM(entry_invalidated_while_locked_is_removed, size_gen_params),
 	KUNIT_CASE_PARAM(entry_invalidated_while_dirty_is_kept, size_gen_params),
-	KUNIT_CASE(entry_invalidated_while_written_is_kept),
+	KUNIT_CASE(entry_invalidated_while_written_is_removed),
 	KUNIT_CASE(entry_invalidated_twice_is_removed_once),
-	KUNIT_CASE(entry_dirty_range_cleared_is_clean),
-	KUNIT_CASE_PARAM(entry_dirty_cleared_while_locked_waits, size_gen_params),
 	KUNIT_CASE_PARAM(entry_at_last_index_is_as_others, size_gen_params),
 	{}
 };
@@ -1663,15 +1734,6 @@ static struct kunit_suite dax_entry_suite = {
  * dax_association
  */
 
-static void dax_test_expect_shared(struct kunit *test, unsigned long page,
-				   unsigned long share)
-{
-	struct folio *folio = dax_test_folio(page);
-
-	KUNIT_EXPECT_NULL(test, folio->mapping);
-	KUNIT_EXPECT_EQ(test, folio->page.share, share);
-}
-
 static void dax_test_remove(struct inode *inode, pgoff_t index,
 			    unsigned int order)
 {
@@ -1687,15 +1749,56 @@ static void association_of_entry_covers_it(struct kunit *test)
 
 	/* From a fault at its end. */
 	dax_test_insert(test, inode, DAX_TEST_INDEX + last, 0, order, 0);
-	KUNIT_EXPECT_EQ(test, folio_order(dax_test_folio(last)), order);
 	dax_test_expect_owner(test, 0, inode, DAX_TEST_INDEX);
 	dax_test_expect_owner(test, last / 2, inode, DAX_TEST_INDEX + last / 2);
 	dax_test_expect_owner(test, last, inode, DAX_TEST_INDEX + last);
 	if (last + 1 < 1UL << dax_test_max_order())
-		KUNIT_EXPECT_NULL(test, dax_test_folio(last + 1)->mapping);
+		KUNIT_EXPECT_FALSE(test, dax_test_is_used(last + 1));
 
 	dax_test_remove(inode, DAX_TEST_INDEX, order);
-	KUNIT_EXPECT_EQ(test, dax_test_used_folios(last + 1), 0);
+	KUNIT_EXPECT_EQ(test, dax_test_used_pages(last + 1), 0);
+}
+
+/* The folio of an entry is made with it. The entry is not a user of it. */
+static void association_joins_idle_pages(struct kunit *test)
+{
+	unsigned int order = dax_test_param_order(test);
+	struct inode *inode = dax_test_inode(test);
+	struct folio *folio;
+	int i;
+
+	/* More than once, as what is left of the first one may be in the way. */
+	for (i = 0; i < 2; i++) {
+		dax_test_insert(test, inode, DAX_TEST_INDEX, 0, order, 0);
+		folio = dax_test_folio(0);
+		dax_test_expect_joined(test, 0, order);
+		KUNIT_EXPECT_TRUE(test, dax_folio_is_idle(folio));
+		KUNIT_EXPECT_FALSE(test, folio_mapped(folio));
+		KUNIT_EXPECT_FALSE(test, folio_maybe_dma_pinned(folio));
+		dax_test_remove(inode, DAX_TEST_INDEX, order);
+		KUNIT_EXPECT_EQ(test, dax_test_used_pages(1UL << order), 0);
+	}
+}
+
+/* Whose pages they are says the association, not who uses them. */
+static void association_survives_users(struct kunit *test)
+{
+	unsigned int order = dax_test_param_order(test);
+	struct inode *inode = dax_test_inode(test);
+	unsigned long last = (1UL << order) - 1;
+	struct folio *folio;
+	int i;
+
+	dax_test_insert(test, inode, DAX_TEST_INDEX, 0, order, 0);
+	for (i = 1; i <= 3; i++) {
+		folio = dax_test_pin(test, last);
+		KUNIT_EXPECT_EQ(test, folio_ref_count(folio), i);
+		KUNIT_EXPECT_FALSE(test, dax_folio_is_idle(folio));
+	}
+	while (!dax_folio_is_idle(folio))
+		folio_put(folio);
+	dax_test_expect_joined(test, 0, order);
+	dax_test_expect_owner(test, last, inode, DAX_TEST_INDEX + last);
 }
 
 static void association_of_hole_is_none(struct kunit *test)
@@ -1704,7 +1807,7 @@ static void association_of_hole_is_none(struct kunit *test)
 
 	dax_test_insert_zero(test, inode, DAX_TEST_INDEX, PMD_ORDER);
 	dax_test_insert_empty(test, inode, 0, PMD_ORDER);
-	KUNIT_EXPECT_EQ(test, dax_test_used_folios(1UL << PMD_ORDER), 0);
+	KUNIT_EXPECT_EQ(test, dax_test_used_pages(1UL << PMD_ORDER), 0);
 }
 
 /* A fault for reading found a hole, then one for writing an extent. */
@@ -1789,7 +1892,7 @@ static void association_first_as_shared_is_counted(struct kunit *test)
 	dax_test_expect_owner(test, 0, inode, 0);
 	/* Its extent was shared meanwhile, then it is faulted on again. */
 	dax_test_insert(test, inode, 0, 0, 0, DAX_INSERT_SHARED);
-	dax_test_expect_shared(test, 0, 1);
+	dax_test_expect_owner(test, 0, inode, 0);
 }
 
 static void association_shared_is_not_lockable(struct kunit *test)
@@ -1805,10 +1908,18 @@ static void dax_test_expect_refused(struct kunit *test, struct inode *inode,
 				    void *new, unsigned int flags)
 {
 	unsigned int order = dax_entry_order(new);
+	struct page *pages = pfn_to_page(dax_to_pfn(new)), *before;
+	size_t size = sizeof(*pages) << order;
 	void *entry;
 
-	KUNIT_EXPECT_EQ(test, (__force unsigned int)VM_FAULT_FALLBACK,
+	before = kvmemdup(pages, size, GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, before);
+	KUNIT_EXPECT_EQ(test, (__force unsigned int)(order ? VM_FAULT_FALLBACK :
+							     VM_FAULT_SIGBUS),
 			dax_test_fault(inode, DAX_TEST_INDEX, new, flags));
+	KUNIT_EXPECT_EQ(test, 0, memcmp(pages, before, size));
+	kvfree(before);
+
 	entry = dax_test_load(inode, DAX_TEST_INDEX);
 	KUNIT_EXPECT_TRUE(test, dax_is_empty_entry(entry));
 	KUNIT_EXPECT_FALSE(test, dax_is_locked(entry));
@@ -1823,7 +1934,7 @@ static void association_shared_and_large_is_refused(struct kunit *test)
 	void *entry = dax_test_entry(test, 0, order);
 
 	dax_test_expect_refused(test, one, entry, DAX_INSERT_SHARED);
-	KUNIT_EXPECT_EQ(test, dax_test_used_folios(1UL << order), 0);
+	KUNIT_EXPECT_EQ(test, dax_test_used_pages(1UL << order), 0);
 	/* The pages are there for others to take. */
 	dax_test_insert(test, two, DAX_TEST_INDEX, 0, order, 0);
 }
@@ -1870,27 +1981,199 @@ static void association_of_taken_page_is_shared(struct kunit *test)
 	dax_test_expect_shared(test, 0, 1);
 }
 
-/* The last page is taken, all others are not. */
+/* One page is taken, all others are not. */
 static void association_of_large_over_taken_is_refused(struct kunit *test)
 {
 	unsigned int order = dax_test_param_order(test);
-	unsigned long last = (1UL << order) - 1;
+	const unsigned long pages[] = { 0, 1UL << (order - 1), (1UL << order) - 1 };
 	struct inode *one = dax_test_inode(test), *two = dax_test_inode(test);
 	void *entry = dax_test_entry(test, 0, order);
+	int i;
 
-	dax_test_insert(test, one, 1, last, 0, 0);
-	dax_test_expect_refused(test, two, entry, 0);
-	dax_test_expect_owner(test, last, one, 1);
-	KUNIT_EXPECT_EQ(test, dax_test_used_folios(last), 0);
+	for (i = 0; i < ARRAY_SIZE(pages); i++) {
+		dax_test_insert(test, one, 1, pages[i], 0, 0);
+		dax_test_expect_refused(test, two, entry, 0);
+		dax_test_expect_owner(test, pages[i], one, 1);
+		KUNIT_EXPECT_EQ(test, dax_test_used_pages(1UL << order), 1);
 
-	dax_test_insert(test, one, 2, last, 0, DAX_INSERT_SHARED);
+		dax_test_insert(test, one, 2, pages[i], 0, DAX_INSERT_SHARED);
+		dax_test_expect_refused(test, two, entry, 0);
+		dax_test_expect_shared(test, pages[i], 2);
+		KUNIT_EXPECT_EQ(test, dax_test_used_pages(1UL << order), 1);
+
+		dax_test_remove(one, 1, 0);
+		dax_test_remove(one, 2, 0);
+	}
+	dax_test_insert(test, two, DAX_TEST_INDEX, 0, order, 0);
+}
+
+/* One page is in use, though of no file any more. */
+static void association_of_large_over_pinned_is_refused(struct kunit *test)
+{
+	unsigned int order = dax_test_param_order(test);
+	const unsigned long pages[] = { 0, 1UL << (order - 1), (1UL << order) - 1 };
+	struct inode *inode = dax_test_inode(test);
+	void *entry = dax_test_entry(test, 0, order);
+	struct folio *folio;
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(pages); i++) {
+		folio = dax_test_pin(test, pages[i]);
+		dax_test_expect_refused(test, inode, entry, 0);
+		KUNIT_EXPECT_EQ(test, dax_test_used_pages(1UL << order), 1);
+		KUNIT_EXPECT_EQ(test, folio_ref_count(folio), 1);
+		folio_put(folio);
+	}
+	dax_test_insert(test, inode, DAX_TEST_INDEX, 0, order, 0);
+}
+
+/* As all of a page can be had, it does not matter who uses it. */
+static void association_of_pinned_page_is_had(struct kunit *test)
+{
+	struct inode *inode = dax_test_inode(test);
+	struct folio *folio = dax_test_pin(test, 0);
+
+	dax_test_insert(test, inode, DAX_TEST_INDEX, 0, 0, 0);
+	dax_test_expect_owner(test, 0, inode, DAX_TEST_INDEX);
+	KUNIT_EXPECT_EQ(test, folio_ref_count(folio), 1);
+	folio_put(folio);
+}
+
+/* Whoever has a folio has it as a whole. */
+static void association_inside_larger_is_refused(struct kunit *test)
+{
+	unsigned int small = dax_test_small_order(test);
+	unsigned int large = dax_test_large_order(test);
+	unsigned long end = (1UL << large) - (1UL << small);
+	struct inode *one = dax_test_inode(test), *two = dax_test_inode(test);
+	void *first = dax_test_entry(test, 0, small);
+	void *last = dax_test_entry(test, end, small);
+
+	dax_test_insert(test, one, 0, 0, large, 0);
+	dax_test_expect_refused(test, two, first, 0);
+	dax_test_expect_refused(test, two, last, 0);
+	/* A page that is shared has to be a folio of its own. */
+	dax_test_expect_refused(test, two, first, DAX_INSERT_SHARED);
+	dax_test_expect_refused(test, two, last, DAX_INSERT_SHARED);
+	dax_test_expect_joined(test, 0, large);
+	dax_test_expect_owner(test, end, one, end);
+
+	dax_test_remove(one, 0, large);
+	dax_test_insert(test, two, DAX_TEST_INDEX, end, small, 0);
+}
+
+static void association_over_smaller_is_refused(struct kunit *test)
+{
+	unsigned int small = dax_test_small_order(test);
+	unsigned int large = dax_test_large_order(test);
+	unsigned long end = (1UL << large) - (1UL << small);
+	struct inode *one = dax_test_inode(test), *two = dax_test_inode(test);
+	void *entry = dax_test_entry(test, 0, large);
+
+	dax_test_insert(test, one, 0, 0, small, 0);
 	dax_test_expect_refused(test, two, entry, 0);
-	dax_test_expect_shared(test, last, 2);
-	KUNIT_EXPECT_EQ(test, dax_test_used_folios(last), 0);
+	dax_test_remove(one, 0, small);
+
+	dax_test_insert(test, one, 0, end, small, 0);
+	dax_test_expect_refused(test, two, entry, 0);
+	dax_test_expect_joined(test, end, small);
+	dax_test_expect_owner(test, end, one, 0);
+	dax_test_remove(one, 0, small);
+
+	dax_test_insert(test, two, DAX_TEST_INDEX, 0, large, 0);
+}
+
+/*
+ * An entry of PMD size is removed, of which @page is pinned. Its folio stays,
+ * though it is no file's.
+ */
+static struct folio *dax_test_leave_pinned(struct kunit *test,
+					   struct inode *inode,
+					   unsigned long page)
+{
+	struct folio *folio;
+
+	dax_test_requires_warnings(test);
+	dax_test_insert(test, inode, 0, 0, PMD_ORDER, 0);
+	folio = dax_test_pin(test, page);
+	dax_test_remove(inode, 0, PMD_ORDER);
+
+	dax_test_expect_joined(test, 0, PMD_ORDER);
+	KUNIT_EXPECT_NULL(test, folio->mapping);
+	KUNIT_EXPECT_EQ(test, folio->index, 0);
+	KUNIT_EXPECT_EQ(test, folio_ref_count(folio), 1);
+	return folio;
+}
+
+static void association_of_large_left_pinned_is_refused(struct kunit *test)
+{
+	struct inode *one = dax_test_inode(test), *two = dax_test_inode(test);
+	unsigned long nr = 1UL << PMD_ORDER;
+	struct folio *folio = dax_test_leave_pinned(test, one, nr - 1);
+	void *entry = dax_test_entry(test, 0, PMD_ORDER);
+
+	dax_test_expect_refused(test, two, entry, 0);
+	dax_test_expect_joined(test, 0, PMD_ORDER);
+	KUNIT_EXPECT_EQ(test, folio_ref_count(folio), 1);
+	folio_put(folio);
+
+	dax_test_expect_joined(test, 0, PMD_ORDER);
+	dax_test_insert(test, two, DAX_TEST_INDEX, 0, PMD_ORDER, 0);
+	dax_test_expect_joined(test, 0, PMD_ORDER);
+	dax_test_expect_owner(test, nr - 1, two, DAX_TEST_INDEX + nr - 1);
+	/* All is as ever then. */
+	dax_test_remove(two, DAX_TEST_INDEX, PMD_ORDER);
+	KUNIT_EXPECT_EQ(test, dax_test_used_pages(nr), 0);
+}
+
+static void association_reuses_folio_left_idle(struct kunit *test)
+{
+	struct inode *one = dax_test_inode(test), *two = dax_test_inode(test);
+	unsigned long nr = 1UL << PMD_ORDER;
+
+	folio_put(dax_test_leave_pinned(test, one, 0));
+	dax_test_expect_joined(test, 0, PMD_ORDER);
+	dax_test_insert(test, two, DAX_TEST_INDEX, 0, PMD_ORDER, 0);
+	dax_test_expect_joined(test, 0, PMD_ORDER);
+	dax_test_expect_owner(test, nr - 1, two, DAX_TEST_INDEX + nr - 1);
+}
+
+/* Someone has a page that is now another file's, and more than that with it. */
+static void association_splits_folio_left_idle(struct kunit *test)
+{
+	struct inode *one = dax_test_inode(test), *two = dax_test_inode(test);
+	const unsigned long nr = 1UL << PMD_ORDER;
+	const unsigned long pages[] = { 0, 1, nr - 1 };
+	struct folio *folio;
+	void *entry;
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(pages); i++) {
+		unsigned int flags = i % 2 ? DAX_INSERT_SHARED : 0;
+
+		folio = dax_test_leave_pinned(test, one, nr / 2);
+		entry = dax_test_entry(test, pages[i], 0);
+		dax_test_expect_refused(test, two, entry, flags);
+
+		folio_put(folio);
+		dax_test_expect_joined(test, 0, PMD_ORDER);
+		dax_test_insert(test, two, DAX_TEST_INDEX, pages[i], 0, flags);
+		KUNIT_EXPECT_EQ(test, dax_test_used_pages(nr), 1);
+		if (flags)
+			dax_test_expect_shared(test, pages[i], 1);
+		else
+			dax_test_expect_owner(test, pages[i], two, DAX_TEST_INDEX);
+
+		dax_test_remove(one, 0, PMD_ORDER);
+		dax_test_remove(two, DAX_TEST_INDEX, 0);
+		KUNIT_EXPECT_EQ(test, dax_test_used_pages(2 * nr), 0);
+	}
 }
 
 static struct kunit_case dax_association_cases[] = {
 	KUNIT_CASE_PARAM(association_of_entry_covers_it, size_gen_params),
+	KUNIT_CASE_PARAM(association_joins_idle_pages, size_gen_params),
+	KUNIT_CASE_PARAM(association_survives_users, size_gen_params),
 	KUNIT_CASE(association_of_hole_is_none),
 	KUNIT_CASE_PARAM(association_replaces_hole, size_gen_params),
 	KUNIT_CASE_PARAM(association_of_large_entry_survives_small_fault,
@@ -1906,6 +2189,14 @@ static struct kunit_case dax_association_cases[] = {
 	KUNIT_CASE(association_of_taken_page_is_shared),
 	KUNIT_CASE_PARAM(association_of_large_over_taken_is_refused,
 			 large_size_gen_params),
+	KUNIT_CASE_PARAM(association_of_large_over_pinned_is_refused,
+			 large_size_gen_params),
+	KUNIT_CASE(association_of_pinned_page_is_had),
+	KUNIT_CASE_PARAM(association_inside_larger_is_refused, pair_gen_params),
+	KUNIT_CASE_PARAM(association_over_smaller_is_refused, pair_gen_params),
+	KUNIT_CASE(association_of_large_left_pinned_is_refused),
+	KUNIT_CASE(association_reuses_folio_left_idle),
+	KUNIT_CASE(association_splits_folio_left_idle),
 	{}
 };
 
@@ -1952,12 +2243,12 @@ static void layout_of_pinned_page_is_busy(struct kunit *test)
 
 	dax_test_insert(test, inode, 0, 0, order, 0);
 	for (i = 0; i < ARRAY_SIZE(pages); i++) {
-		struct folio *folio = dax_test_folio(pages[i]);
+		struct folio *folio = dax_test_pin(test, pages[i]);
 
-		dax_test_pin(folio);
+		KUNIT_EXPECT_PTR_EQ(test, &folio->page, dax_test_page(0));
 		KUNIT_EXPECT_PTR_EQ(test, dax_test_busy(inode, 0, last), folio);
 		KUNIT_EXPECT_TRUE(test, dax_mapping_pinned(&inode->i_data));
-		dax_test_unpin(folio);
+		folio_put(folio);
 		KUNIT_EXPECT_NULL(test, dax_test_busy(inode, 0, last));
 		KUNIT_EXPECT_FALSE(test, dax_mapping_pinned(&inode->i_data));
 	}
@@ -1973,17 +2264,15 @@ static void layout_range_does_not_cut_entry(struct kunit *test)
 
 	dax_test_insert(test, inode, start, 0, order, 0);
 
-	folio = dax_test_folio((1UL << order) - 1);
-	dax_test_pin(folio);
+	folio = dax_test_pin(test, (1UL << order) - 1);
 	KUNIT_EXPECT_PTR_EQ(test, dax_test_busy(inode, 0, start), folio);
 	KUNIT_EXPECT_PTR_EQ(test, dax_test_busy(inode, start + 1, start + 1), folio);
-	dax_test_unpin(folio);
+	folio_put(folio);
 
-	folio = dax_test_folio(0);
-	dax_test_pin(folio);
+	folio = dax_test_pin(test, 0);
 	KUNIT_EXPECT_PTR_EQ(test, dax_test_busy(inode, last, last + 1), folio);
 	KUNIT_EXPECT_PTR_EQ(test, dax_test_busy(inode, last - 1, last - 1), folio);
-	dax_test_unpin(folio);
+	folio_put(folio);
 }
 
 static void layout_outside_of_range_is_ignored(struct kunit *test)
@@ -1991,24 +2280,26 @@ static void layout_outside_of_range_is_ignored(struct kunit *test)
 	unsigned int order = dax_test_param_order(test);
 	struct inode *inode = dax_test_inode(test);
 	pgoff_t start = DAX_TEST_INDEX, last = start + (1UL << order) - 1;
+	struct folio *folio;
 
 	dax_test_insert(test, inode, start, 0, order, 0);
-	dax_test_pin(dax_test_folio(0));
+	folio = dax_test_pin(test, 0);
 	KUNIT_EXPECT_NULL(test, dax_test_busy(inode, 0, start - 1));
 	KUNIT_EXPECT_NULL(test, dax_test_busy(inode, last + 1, last + 9));
-	dax_test_unpin(dax_test_folio(0));
+	folio_put(folio);
 }
 
 static void layout_of_other_file_is_not_busy(struct kunit *test)
 {
 	struct inode *inode = dax_test_inode(test);
+	struct folio *folio;
 
 	dax_test_insert(test, inode, 0, 0, 0, 0);
-	dax_test_pin(dax_test_folio(0));
+	folio = dax_test_pin(test, 0);
 	inode->i_flags = 0;
 	KUNIT_EXPECT_NULL(test, dax_test_busy(inode, 0, 0));
 	inode->i_flags = S_DAX;
-	dax_test_unpin(dax_test_folio(0));
+	folio_put(folio);
 }
 
 /* The page of an entry that is locked can be pinned as well as any other. */
@@ -2017,12 +2308,13 @@ static void layout_of_locked_entry_is_waited_for(struct kunit *test)
 	unsigned int order = dax_test_param_order(test);
 	struct inode *inode = dax_test_inode(test);
 	struct dax_test_task *t;
+	struct folio *folio;
 
 	dax_test_insert(test, inode, DAX_TEST_INDEX, 0, order, 0);
-	dax_test_pin(dax_test_folio(0));
+	folio = dax_test_pin(test, 0);
 	t = dax_test_meets_locked(test, task_find_busy, inode, order);
-	KUNIT_EXPECT_PTR_EQ(test, t->folio, dax_test_folio(0));
-	dax_test_unpin(dax_test_folio(0));
+	KUNIT_EXPECT_PTR_EQ(test, t->folio, folio);
+	folio_put(folio);
 }
 
 static void layout_of_many_entries_is_busy(struct kunit *test)
@@ -2030,62 +2322,64 @@ static void layout_of_many_entries_is_busy(struct kunit *test)
 	struct inode *inode = dax_test_inode(test);
 	/* More than are looked at without a break. */
 	unsigned long n = XA_CHECK_SCHED + 2, i;
-	struct folio *last = dax_test_folio(n - 1);
+	struct folio *last;
 
 	for (i = 0; i < n; i++)
 		dax_test_insert(test, inode, i, i, 0, DAX_INSERT_DIRTY);
 	KUNIT_EXPECT_NULL(test, dax_test_busy(inode, 0, n - 1));
-	dax_test_pin(last);
+	last = dax_test_pin(test, n - 1);
 	KUNIT_EXPECT_PTR_EQ(test, dax_test_busy(inode, 0, n - 1), last);
-	dax_test_unpin(last);
+	folio_put(last);
 
-	dax_clear_dirty_range(&inode->i_data, 0, n - 1);
-	KUNIT_EXPECT_FALSE(test, mapping_tagged(&inode->i_data, PAGECACHE_TAG_DIRTY));
 }
 
 static void layout_broken_when_unpinned(struct kunit *test)
 {
 	unsigned int order = dax_test_param_order(test);
 	struct inode *inode = dax_test_inode(test);
-	struct folio *first = dax_test_folio(0);
-	struct folio *last = dax_test_folio((1UL << order) - 1);
+	unsigned long last = (1UL << order) - 1;
 	struct dax_test_task *t;
+	struct folio *folio;
 
 	dax_test_insert(test, inode, DAX_TEST_INDEX, 0, order, 0);
-	dax_test_pin(first);
-	dax_test_pin(first);
-	dax_test_pin(last);
+	dax_test_pin(test, 0);
+	dax_test_pin(test, 0);
+	folio = dax_test_pin(test, last);
 	t = dax_test_start(test, task_break_layout, inode, DAX_TEST_INDEX, order);
 	dax_test_expect_sleeps(test, t);
 
 	/* One pin less is not none. */
-	dax_test_unpin(first);
-	dax_test_unpin(last);
+	folio_put(folio);
+	folio_put(folio);
 	msleep(20);
 	KUNIT_EXPECT_FALSE(test, completion_done(&t->done));
 
-	dax_test_unpin(first);
+	folio_put(folio);
 	dax_test_join(test, t);
 	KUNIT_EXPECT_EQ(test, t->ret, 0);
 	KUNIT_EXPECT_GT(test, t->waits, 0);
+	/* All of it is still there: the caller is to remove it. */
+	dax_test_expect_joined(test, 0, order);
+	dax_test_expect_owner(test, last, inode, DAX_TEST_INDEX + last);
 }
 
 /* After the wait for one page there is another one to wait for. */
 static void layout_looked_over_again_after_wait(struct kunit *test)
 {
 	struct inode *inode = dax_test_inode(test);
+	struct folio *first, *second;
 	struct dax_test_task *t;
 
 	dax_test_insert(test, inode, 0, 0, 0, 0);
 	dax_test_insert(test, inode, 1, 1, 0, 0);
-	dax_test_pin(dax_test_folio(1));
+	second = dax_test_pin(test, 1);
 	t = dax_test_start(test, task_break_layout, inode, 0, 1);
 	dax_test_expect_sleeps(test, t);
-	dax_test_pin(dax_test_folio(0));
-	dax_test_unpin(dax_test_folio(1));
+	first = dax_test_pin(test, 0);
+	folio_put(second);
 	msleep(20);
 	dax_test_expect_sleeps(test, t);
-	dax_test_unpin(dax_test_folio(0));
+	folio_put(first);
 	dax_test_join(test, t);
 	KUNIT_EXPECT_EQ(test, t->ret, 0);
 }
@@ -2106,59 +2400,905 @@ static void layout_wait_ends_with_signal(struct kunit *test)
 {
 	struct inode *inode = dax_test_inode(test);
 	struct dax_test_task *t;
+	struct folio *folio;
 
 	dax_test_insert(test, inode, 0, 0, 0, 0);
-	dax_test_pin(dax_test_folio(0));
+	folio = dax_test_pin(test, 0);
 	t = dax_test_start(test, task_break_layout, inode, 0, 0);
 	dax_test_expect_sleeps(test, t);
 	send_sig(SIGINT, t->task, 1);
 	dax_test_join(test, t);
 	KUNIT_EXPECT_EQ(test, t->ret, -ERESTARTSYS);
-	dax_test_unpin(dax_test_folio(0));
+	folio_put(folio);
 }
 
 static void layout_wait_for_eviction_ends_unpinned(struct kunit *test)
 {
 	unsigned int order = dax_test_param_order(test);
 	struct inode *inode = dax_test_inode(test);
-	struct folio *last = dax_test_folio((1UL << order) - 1);
 	struct dax_test_task *t;
+	struct folio *folio;
 
 	KUNIT_EXPECT_EQ(test, dax_wait_unpinned(inode, TASK_KILLABLE), 0);
 	dax_test_insert(test, inode, DAX_TEST_INDEX, 0, order, 0);
-	dax_test_pin(last);
+	folio = dax_test_pin(test, (1UL << order) - 1);
 	t = dax_test_start(test, task_wait_unpinned, inode, 0, 0);
 	dax_test_expect_sleeps(test, t);
-	dax_test_unpin(last);
+	folio_put(folio);
 	dax_test_join(test, t);
 	KUNIT_EXPECT_EQ(test, t->ret, 0);
 }
 
-static DECLARE_COMPLETION(dax_test_evicted);
+static struct dax_test_eviction dax_test_evictions[2];
+
+/* The last inode of the case is to be evicted by iput(). */
+static struct dax_test_eviction *dax_test_follow(struct kunit *test)
+{
+	struct dax_test *dt = test->priv;
+	struct dax_test_eviction *eviction = &dax_test_evictions[--dt->nr_inodes];
+
+	init_completion(&eviction->begun);
+	init_completion(&eviction->go_on);
+	init_completion(&eviction->done);
+	dt->inodes[dt->nr_inodes]->i_private = eviction;
+	return eviction;
+}
+
+static void dax_test_expect_evicted(struct kunit *test,
+				    struct dax_test_eviction *eviction)
+{
+	KUNIT_EXPECT_NE(test, 0, wait_for_completion_timeout(&eviction->done,
+							     timeout * HZ));
+}
 
 /* A kernel thread does not wait in iput(): it leaves the inode to a worker. */
 static void layout_pinned_keeps_inode(struct kunit *test)
 {
-	struct dax_test *dt = test->priv;
 	struct inode *inode = dax_test_inode(test);
-	struct folio *folio = dax_test_folio(0);
-	bool early;
+	struct dax_test_eviction *eviction;
+	struct folio *folio;
 
 	dax_test_insert(test, inode, 0, 0, 0, 0);
-	dax_test_pin(folio);
-	reinit_completion(&dax_test_evicted);
-	inode->i_private = &dax_test_evicted;
-	dt->nr_inodes--;
+	folio = dax_test_pin(test, 0);
+	eviction = dax_test_follow(test);
+	complete_all(&eviction->go_on);
 	iput(inode);
 
-	early = wait_for_completion_timeout(&dax_test_evicted, HZ / 10);
-	KUNIT_EXPECT_FALSE(test, early);
+	KUNIT_EXPECT_EQ(test, 0, wait_for_completion_timeout(&eviction->done,
+							     HZ / 10));
 	KUNIT_EXPECT_NOT_NULL(test, folio->mapping);
-	dax_test_unpin(folio);
-	if (!early)
-		KUNIT_EXPECT_NE(test, 0,
-				wait_for_completion_timeout(&dax_test_evicted,
-							    timeout * HZ));
+	folio_put(folio);
+	dax_test_expect_evicted(test, eviction);
+}
+
+static void task_put_inode(struct dax_test_task *t)
+{
+	iput(t->inode);
+}
+
+/* Each of two inodes has the other one that has the page, until both go. */
+static void layout_shared_and_pinned_keeps_inode(struct kunit *test)
+{
+	struct inode *one = dax_test_inode(test), *two = dax_test_inode(test);
+	struct dax_test_eviction *evictions[2];
+	struct dax_test_task *tasks[2];
+	unsigned int begun = 0;
+	struct folio *folio;
+	int i;
+
+	dax_test_insert(test, one, 0, 0, 0, DAX_INSERT_SHARED);
+	dax_test_insert(test, two, 0, 0, 0, DAX_INSERT_SHARED);
+	folio = dax_test_pin(test, 0);
+	for (i = 0; i < 2; i++)
+		evictions[i] = dax_test_follow(test);
+	tasks[0] = dax_test_start(test, task_put_inode, one, 0, 0);
+	tasks[1] = dax_test_start(test, task_put_inode, two, 0, 0);
+	msleep(100);
+	for (i = 0; i < 2; i++)
+		begun += completion_done(&evictions[i]->begun);
+	/* The other one is to wait for the page. */
+	KUNIT_EXPECT_EQ(test, begun, 1);
+
+	folio_put(folio);
+	for (i = 0; i < 2; i++) {
+		complete_all(&evictions[i]->go_on);
+		dax_test_join(test, tasks[i]);
+	}
+	for (i = 0; i < 2; i++)
+		dax_test_expect_evicted(test, evictions[i]);
+}
+
+/*
+ * dax_layout: who drops the last reference, when, and where
+ */
+
+/* Go on when all of the tasks have come that are to do so at once. */
+static void dax_test_meet(struct dax_test_task *t)
+{
+	unsigned int nth = atomic_dec_return(&t->dt->missing);
+	unsigned long end = jiffies + timeout * HZ;
+
+	set_cpus_allowed_ptr(current, cpumask_of(cpumask_nth(nth % num_online_cpus(),
+							     cpu_online_mask)));
+	while (atomic_read(&t->dt->missing) && time_before(jiffies, end))
+		cond_resched();
+}
+
+/* Wait until they have gone on, from where they may have slept. */
+static void dax_test_expect_met(struct kunit *test)
+{
+	unsigned long end = jiffies + timeout * HZ;
+	struct dax_test *dt = test->priv;
+
+	while (atomic_read(&dt->missing) && time_before(jiffies, end))
+		usleep_range(200, 400);
+	KUNIT_EXPECT_EQ(test, atomic_read(&dt->missing), 0);
+}
+
+static void task_put_at_once(struct dax_test_task *t)
+{
+	dax_test_meet(t);
+	put_page(t->page);
+}
+
+static void task_break_layout_at_once(struct dax_test_task *t)
+{
+	dax_test_meet(t);
+	task_break_layout(t);
+}
+
+static void task_wait_unpinned_at_once(struct dax_test_task *t)
+{
+	dax_test_meet(t);
+	task_wait_unpinned(t);
+}
+
+/* Two CPUs drop the last two references, while somebody begins to wait. */
+static void dax_test_put_at_once(struct kunit *test, struct inode *inode,
+				 unsigned int order, struct dax_test_task *waiter)
+{
+	struct dax_test_task *puts[2];
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(puts); i++) {
+		puts[i] = dax_test_start_page(test, task_put_at_once,
+					      dax_test_page(i ? 0 : (1UL << order) - 1));
+	}
+	dax_test_expect_met(test);
+	for (i = 0; i < ARRAY_SIZE(puts); i++)
+		dax_test_join(test, puts[i]);
+	dax_test_join(test, waiter);
+	KUNIT_EXPECT_EQ(test, waiter->ret, 0);
+	KUNIT_EXPECT_TRUE(test, dax_folio_is_idle(dax_test_folio(0)));
+	KUNIT_EXPECT_PTR_EQ(test, dax_test_folio(0)->mapping, &inode->i_data);
+}
+
+static void layout_wait_ends_with_last_of_two_puts(struct kunit *test)
+{
+	unsigned int order = dax_test_param_order(test);
+	struct inode *inode = dax_test_inode(test);
+	struct dax_test *dt = test->priv;
+	struct dax_test_task *waiter;
+	int i;
+
+	dax_test_insert(test, inode, DAX_TEST_INDEX, 0, order, 0);
+	for (i = 0; i < 10; i++) {
+		dax_test_pin(test, 0);
+		dax_test_pin(test, 0);
+		atomic_set(&dt->missing, 2);
+		waiter = dax_test_start(test, task_break_layout, inode,
+					DAX_TEST_INDEX, order);
+		dax_test_expect_sleeps(test, waiter);
+		dax_test_put_at_once(test, inode, order, waiter);
+
+		dax_test_pin(test, 0);
+		dax_test_pin(test, 0);
+		atomic_set(&dt->missing, 2);
+		waiter = dax_test_start(test, task_wait_unpinned, inode, 0, 0);
+		dax_test_expect_sleeps(test, waiter);
+		dax_test_put_at_once(test, inode, order, waiter);
+
+		/* It may come before, between and after the puts. */
+		dax_test_pin(test, 0);
+		dax_test_pin(test, 0);
+		atomic_set(&dt->missing, 3);
+		waiter = dax_test_start(test, task_break_layout_at_once, inode,
+					DAX_TEST_INDEX, order);
+		dax_test_put_at_once(test, inode, order, waiter);
+	}
+}
+
+/*
+ * dax_layout: files that share a page
+ */
+
+static void layout_shared_is_left_to_the_last(struct kunit *test)
+{
+	struct inode *one = dax_test_inode(test), *two = dax_test_inode(test);
+	struct dax_test_task *t;
+	struct folio *folio;
+
+	dax_test_insert(test, one, 1, 0, 0, DAX_INSERT_SHARED);
+	dax_test_insert(test, two, 2, 0, 0, DAX_INSERT_SHARED);
+	dax_test_insert(test, two, 3, 0, 0, DAX_INSERT_SHARED | DAX_INSERT_DIRTY);
+	folio = dax_test_pin(test, 0);
+	/* Until it is left that file is not safe to go. */
+	KUNIT_EXPECT_TRUE(test, dax_mapping_pinned(&one->i_data));
+	KUNIT_EXPECT_TRUE(test, dax_mapping_pinned(&two->i_data));
+
+	t = dax_test_start(test, task_break_layout, one, 0, 9);
+	dax_test_join(test, t);
+	KUNIT_EXPECT_EQ(test, t->ret, 0);
+	KUNIT_EXPECT_EQ(test, t->waits, 0);
+	KUNIT_EXPECT_TRUE(test, mapping_empty(&one->i_data));
+	KUNIT_EXPECT_EQ(test, one->i_data.nrpages, 0);
+	KUNIT_EXPECT_FALSE(test, dax_mapping_pinned(&one->i_data));
+	dax_test_expect_shared(test, 0, 2);
+
+	/* Of two in one file as well the last one stays. */
+	t = dax_test_start(test, task_break_layout, two, 0, 9);
+	dax_test_expect_sleeps(test, t);
+	dax_test_expect_shared(test, 0, 1);
+	KUNIT_EXPECT_EQ(test, two->i_data.nrpages, 1);
+	KUNIT_EXPECT_NULL(test, dax_test_load(two, 2));
+	KUNIT_EXPECT_TRUE(test, dax_mapping_pinned(&two->i_data));
+	folio_put(folio);
+	dax_test_join(test, t);
+	KUNIT_EXPECT_EQ(test, t->ret, 0);
+	KUNIT_EXPECT_GT(test, t->waits, 0);
+	dax_test_expect_shared(test, 0, 1);
+}
+
+/* That nobody has it pinned yet is nothing to rely on. */
+static void layout_shared_and_idle_is_left(struct kunit *test)
+{
+	struct inode *one = dax_test_inode(test), *two = dax_test_inode(test);
+
+	dax_test_insert(test, one, 1, 0, 0, DAX_INSERT_SHARED);
+	dax_test_insert(test, two, 2, 0, 0, DAX_INSERT_SHARED);
+	KUNIT_EXPECT_NULL(test, dax_test_busy(one, 0, 9));
+	KUNIT_EXPECT_TRUE(test, mapping_empty(&one->i_data));
+	dax_test_expect_shared(test, 0, 1);
+	KUNIT_EXPECT_NULL(test, dax_test_busy(two, 0, 9));
+	KUNIT_EXPECT_EQ(test, two->i_data.nrpages, 1);
+	dax_test_expect_shared(test, 0, 1);
+}
+
+static void layout_shared_and_locked_is_left_later(struct kunit *test)
+{
+	struct inode *one = dax_test_inode(test), *two = dax_test_inode(test);
+	struct dax_test_task *t;
+	struct folio *folio;
+
+	dax_test_insert(test, one, DAX_TEST_INDEX, 0, 0, DAX_INSERT_SHARED);
+	dax_test_insert(test, two, DAX_TEST_INDEX, 0, 0, DAX_INSERT_SHARED);
+	folio = dax_test_pin(test, 0);
+	t = dax_test_meets_locked(test, task_find_busy, one, 0);
+	KUNIT_EXPECT_NULL(test, t->folio);
+	KUNIT_EXPECT_TRUE(test, dax_is_empty_entry(dax_test_load(one, DAX_TEST_INDEX)));
+	dax_test_expect_shared(test, 0, 1);
+	folio_put(folio);
+}
+
+/* Neither file may rely on the other one: one of them waits. */
+static void dax_test_leave_at_once(struct kunit *test, const char *name,
+				   void (*fn)(struct dax_test_task *t))
+{
+	struct inode *inodes[] = { dax_test_inode(test), dax_test_inode(test) };
+	struct dax_test *dt = test->priv;
+	struct dax_test_task *tasks[2];
+	struct folio *folio;
+	int round, i;
+
+	for (round = 0; round < 20; round++) {
+		for (i = 0; i < 2; i++)
+			dax_test_insert(test, inodes[i], i, 0, 0, DAX_INSERT_SHARED);
+		folio = dax_test_pin(test, 0);
+		atomic_set(&dt->missing, 2);
+		for (i = 0; i < 2; i++) {
+			tasks[i] = __dax_test_start(test, name, fn, inodes[i],
+						    0, 1, NULL, NULL);
+		}
+		dax_test_expect_met(test);
+		/* False for the one that is done. */
+		KUNIT_EXPECT_EQ(test, 1, dax_test_sleeps(tasks[0]) +
+					 dax_test_sleeps(tasks[1]));
+		KUNIT_EXPECT_EQ(test, 1, inodes[0]->i_data.nrpages +
+					 inodes[1]->i_data.nrpages);
+		dax_test_expect_shared(test, 0, 1);
+		folio_put(folio);
+		for (i = 0; i < 2; i++) {
+			dax_test_join(test, tasks[i]);
+			KUNIT_EXPECT_EQ(test, tasks[i]->ret, 0);
+			truncate_inode_pages(&inodes[i]->i_data, 0);
+		}
+		KUNIT_EXPECT_EQ(test, dax_test_used_pages(1), 0);
+	}
+}
+
+static void layout_shared_broken_at_once_is_waited_for(struct kunit *test)
+{
+	dax_test_leave_at_once(test, "task_break_layout_at_once",
+			       task_break_layout_at_once);
+}
+
+static void layout_shared_unpinned_at_once_is_waited_for(struct kunit *test)
+{
+	dax_test_leave_at_once(test, "task_wait_unpinned_at_once",
+			       task_wait_unpinned_at_once);
+}
+
+/*
+ * dax_layout: what is mapped
+ */
+
+static vm_fault_t dax_test_huge_fault(struct vm_fault *vmf, unsigned int order)
+{
+	struct address_space *mapping = vmf->vma->vm_file->f_mapping;
+	XA_STATE_ORDER(xas, &mapping->i_pages, vmf->pgoff, order);
+	void *entry = dax_grab_entry(&xas, mapping, order);
+	vm_fault_t fault = VM_FAULT_SIGBUS;
+	unsigned long offset;
+	int id;
+
+	if (dax_is_fault(entry))
+		return dax_entry_to_fault(entry);
+	if (order && order != dax_entry_order(entry)) {
+		fault = VM_FAULT_FALLBACK;
+	/* Cases insert it before they map it. */
+	} else if (!dax_is_empty_entry(entry)) {
+		offset = xas.xa_index & ((1UL << dax_entry_order(entry)) - 1);
+		id = dax_read_lock();
+		fault = dax_map_pfn(vmf, dax_to_pfn(entry) + offset, order,
+				    vmf->flags & FAULT_FLAG_WRITE);
+		dax_read_unlock(id);
+	}
+	dax_unlock_entry(&xas, entry);
+	return fault;
+}
+
+static vm_fault_t dax_test_small_fault(struct vm_fault *vmf)
+{
+	return dax_test_huge_fault(vmf, 0);
+}
+
+static const struct vm_operations_struct dax_test_vm_ops = {
+	.fault		= dax_test_small_fault,
+	.huge_fault	= dax_test_huge_fault,
+};
+
+static int dax_test_mmap(struct file *file, struct vm_area_struct *vma)
+{
+	vma->vm_ops = &dax_test_vm_ops;
+	return 0;
+}
+
+static const struct file_operations dax_test_fops = {
+	.mmap	= dax_test_mmap,
+};
+
+/* Map the entry at DAX_TEST_INDEX. */
+static unsigned long dax_test_map(struct kunit *test, struct inode *inode,
+				  unsigned int order)
+{
+	struct dax_test *dt = test->priv;
+	/* Two files at two addresses, aligned as the entry is. */
+	unsigned long addr = inode == dt->inodes[0] ? PUD_SIZE : 2 * PUD_SIZE;
+	unsigned long ret;
+	struct file *file;
+
+	ihold(inode);
+	file = alloc_file_pseudo(inode, dax_test_world.mnt, "dax_kunit", O_RDWR,
+				 &dax_test_fops);
+	if (IS_ERR(file))
+		iput(inode);
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, file);
+	ret = kunit_vm_mmap(test, file, addr, PAGE_SIZE << order,
+			    PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED,
+			    dax_test_pos(DAX_TEST_INDEX));
+	fput(file);
+	KUNIT_ASSERT_EQ(test, ret, addr);
+	return addr;
+}
+
+static void dax_test_unmap(unsigned long addr, unsigned int order)
+{
+	vm_munmap(addr, PAGE_SIZE << order);
+}
+
+/* Pin a page where it is mapped, and map it if it is not. */
+static struct page *dax_test_gup(struct kunit *test, unsigned long addr)
+{
+	struct page *page;
+
+	KUNIT_ASSERT_EQ(test, 1, pin_user_pages_fast(addr, 1, FOLL_WRITE, &page));
+	return page;
+}
+
+static void dax_test_touch(struct kunit *test, unsigned long addr)
+{
+	unpin_user_page(dax_test_gup(test, addr));
+}
+
+/* A page table is a user, of the folio as a whole if it maps all of it. */
+static void layout_of_mapped_entry_is_unmapped(struct kunit *test)
+{
+	unsigned int order = dax_test_param_order(test);
+	struct inode *inode = dax_test_inode(test);
+	unsigned long last = (1UL << order) - 1;
+	unsigned long addr = dax_test_map(test, inode, order);
+	struct folio *folio;
+
+	dax_test_insert(test, inode, DAX_TEST_INDEX, 0, order, 0);
+	folio = dax_test_folio(0);
+	dax_test_touch(test, addr + last * PAGE_SIZE);
+	KUNIT_EXPECT_EQ(test, folio_ref_count(folio), 1);
+	KUNIT_EXPECT_EQ(test, folio_mapcount(folio), 1);
+	dax_test_touch(test, addr);
+	KUNIT_EXPECT_EQ(test, folio_ref_count(folio), 1);
+	KUNIT_EXPECT_EQ(test, folio_mapcount(folio), 1);
+
+	KUNIT_EXPECT_NULL(test, dax_test_busy(inode, DAX_TEST_INDEX, DAX_TEST_INDEX));
+	KUNIT_EXPECT_FALSE(test, folio_mapped(folio));
+	KUNIT_EXPECT_TRUE(test, dax_folio_is_idle(folio));
+	dax_test_expect_joined(test, 0, order);
+
+	/* And so does munmap(2). */
+	dax_test_touch(test, addr);
+	KUNIT_EXPECT_FALSE(test, dax_folio_is_idle(folio));
+	dax_test_unmap(addr, order);
+	KUNIT_EXPECT_FALSE(test, folio_mapped(folio));
+	KUNIT_EXPECT_TRUE(test, dax_folio_is_idle(folio));
+	dax_test_expect_joined(test, 0, order);
+	dax_test_remove(inode, DAX_TEST_INDEX, order);
+	KUNIT_EXPECT_EQ(test, dax_test_used_pages(1UL << order), 0);
+}
+
+static void layout_broken_when_user_unpins(struct kunit *test)
+{
+	unsigned int order = dax_test_param_order(test);
+	struct inode *inode = dax_test_inode(test);
+	unsigned long last = (1UL << order) - 1;
+	unsigned long addr = dax_test_map(test, inode, order);
+	struct dax_test_task *t;
+	struct page *page;
+
+	dax_test_insert(test, inode, DAX_TEST_INDEX, 0, order, 0);
+	page = dax_test_gup(test, addr + last * PAGE_SIZE);
+	KUNIT_EXPECT_PTR_EQ(test, page, dax_test_page(last));
+	t = dax_test_start(test, task_break_layout, inode, DAX_TEST_INDEX, order);
+	dax_test_expect_sleeps(test, t);
+	KUNIT_EXPECT_FALSE(test, folio_mapped(page_folio(page)));
+	unpin_user_page(page);
+	dax_test_join(test, t);
+	KUNIT_EXPECT_EQ(test, t->ret, 0);
+	KUNIT_EXPECT_TRUE(test, dax_folio_is_idle(page_folio(page)));
+	dax_test_unmap(addr, order);
+}
+
+static bool dax_test_becomes_unmapped(struct folio *folio)
+{
+	unsigned long end = jiffies + timeout * HZ;
+
+	while (folio_mapped(folio) && time_before(jiffies, end))
+		usleep_range(200, 400);
+	return !folio_mapped(folio);
+}
+
+/* Page faults come in between, as the waiter has dropped the locks. */
+static void layout_mapped_meanwhile_is_unmapped(struct kunit *test)
+{
+	unsigned int order = dax_test_param_order(test);
+	struct inode *inode = dax_test_inode(test);
+	unsigned long addr = dax_test_map(test, inode, order);
+	struct dax_test_task *t;
+	struct folio *folio;
+	int i;
+
+	dax_test_insert(test, inode, DAX_TEST_INDEX, 0, order, 0);
+	folio = dax_test_pin(test, 0);
+	t = dax_test_start(test, task_break_layout, inode, DAX_TEST_INDEX, order);
+	for (i = 0; i < 3; i++) {
+		dax_test_expect_sleeps(test, t);
+		dax_test_touch(test, addr);
+		KUNIT_EXPECT_TRUE(test, dax_test_becomes_unmapped(folio));
+	}
+	/* The last pin goes while it is mapped, or has just been. */
+	dax_test_touch(test, addr);
+	folio_put(folio);
+	dax_test_join(test, t);
+	KUNIT_EXPECT_EQ(test, t->ret, 0);
+	KUNIT_EXPECT_TRUE(test, dax_folio_is_idle(folio));
+	dax_test_unmap(addr, order);
+}
+
+static void layout_mapped_by_others_is_left(struct kunit *test)
+{
+	struct inode *one = dax_test_inode(test), *two = dax_test_inode(test);
+	unsigned long addr_one = dax_test_map(test, one, 0);
+	unsigned long addr_two = dax_test_map(test, two, 0);
+	struct folio *folio = dax_test_folio(0);
+	struct dax_test_task *t;
+
+	dax_test_insert(test, one, DAX_TEST_INDEX, 0, 0, DAX_INSERT_SHARED);
+	dax_test_insert(test, two, DAX_TEST_INDEX, 0, 0, DAX_INSERT_SHARED);
+	dax_test_touch(test, addr_one);
+	dax_test_touch(test, addr_two);
+	KUNIT_EXPECT_EQ(test, folio_mapcount(folio), 2);
+	KUNIT_EXPECT_EQ(test, folio_ref_count(folio), 2);
+
+	t = dax_test_start(test, task_break_layout, one, DAX_TEST_INDEX, 0);
+	dax_test_join(test, t);
+	KUNIT_EXPECT_EQ(test, t->ret, 0);
+	KUNIT_EXPECT_EQ(test, t->waits, 0);
+	KUNIT_EXPECT_EQ(test, folio_mapcount(folio), 1);
+	KUNIT_EXPECT_EQ(test, folio_ref_count(folio), 1);
+	dax_test_expect_shared(test, 0, 1);
+
+	t = dax_test_start(test, task_break_layout, two, DAX_TEST_INDEX, 0);
+	dax_test_join(test, t);
+	KUNIT_EXPECT_EQ(test, t->ret, 0);
+	KUNIT_EXPECT_TRUE(test, dax_folio_is_idle(folio));
+	dax_test_unmap(addr_one, 0);
+	dax_test_unmap(addr_two, 0);
+}
+
+/*
+ * dax_layout: a device that goes away
+ */
+
+static void task_unmap_device(struct dax_test_task *t)
+{
+	memunmap_pages(t->pgmap);
+}
+
+static void layout_of_device_that_goes_is_waited_for(struct kunit *test)
+{
+	static struct dev_pagemap pgmap;
+	struct folio *busy, *idle;
+	struct dax_test_task *t;
+	struct resource *res;
+
+	res = dax_test_map_device(&pgmap, memremap_compat_align());
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, res);
+	busy = pfn_folio(PHYS_PFN(res->start));
+	idle = pfn_folio(PHYS_PFN(res->start) + 1);
+	KUNIT_EXPECT_TRUE(test, dax_folio_is_idle(busy));
+	KUNIT_EXPECT_FALSE(test, folio_try_get(busy));
+	KUNIT_EXPECT_TRUE(test, zone_device_request_folio(busy));
+
+	t = dax_test_start_pgmap(test, task_unmap_device, &pgmap);
+	dax_test_expect_sleeps(test, t);
+	KUNIT_EXPECT_FALSE(test, zone_device_request_folio(idle));
+	KUNIT_EXPECT_TRUE(test, dax_folio_is_idle(idle));
+	KUNIT_EXPECT_TRUE(test, folio_try_get(busy));
+	folio_put(busy);
+	KUNIT_EXPECT_FALSE(test, completion_done(&t->done));
+	folio_put(busy);
+	dax_test_join(test, t);
+	release_mem_region(res->start, resource_size(res));
+}
+
+/*
+ * dax_layout: entries that make room for others
+ */
+
+static void task_remove_large(struct dax_test_task *t)
+{
+	dax_remove_large_entries(&t->inode->i_data, t->index,
+				 t->index + (1UL << t->order) - 1);
+}
+
+static void layout_large_entries_are_removed(struct kunit *test)
+{
+	unsigned int order = dax_test_param_order(test);
+	struct inode *inode = dax_test_inode(test);
+	pgoff_t next = DAX_TEST_INDEX + (1UL << order);
+	void *before, *after;
+
+	before = dax_test_insert(test, inode, DAX_TEST_INDEX - 1, 0, 0, 0);
+	after = dax_test_insert(test, inode, next, 1, 0, DAX_INSERT_DIRTY);
+	dax_test_insert_zero(test, inode, DAX_TEST_INDEX, order);
+	dax_test_insert_empty(test, inode, next + (1UL << order), order);
+	KUNIT_EXPECT_EQ(test, inode->i_data.nrpages, 2 + (2UL << order));
+
+	dax_remove_large_entries(&inode->i_data, 0, ULONG_MAX);
+	KUNIT_EXPECT_PTR_EQ(test, dax_test_load(inode, DAX_TEST_INDEX - 1), before);
+	KUNIT_EXPECT_NULL(test, dax_test_load(inode, DAX_TEST_INDEX));
+	KUNIT_EXPECT_NULL(test, dax_test_load(inode, next + (1UL << order)));
+	KUNIT_EXPECT_PTR_EQ(test, dax_test_load(inode, next), after);
+	KUNIT_EXPECT_TRUE(test, dax_test_is_dirty(inode, next));
+	KUNIT_EXPECT_EQ(test, inode->i_data.nrpages, 2);
+	dax_test_remove(inode, DAX_TEST_INDEX - 1, 0);
+	dax_test_remove(inode, next, 0);
+
+	/* One page of it in the range is enough, from either end. */
+	dax_test_insert(test, inode, DAX_TEST_INDEX, 0, order, 0);
+	dax_remove_large_entries(&inode->i_data, 0, DAX_TEST_INDEX - 1);
+	dax_remove_large_entries(&inode->i_data, next, ULONG_MAX);
+	KUNIT_EXPECT_EQ(test, inode->i_data.nrpages, 1UL << order);
+	dax_remove_large_entries(&inode->i_data, next - 1, next);
+	KUNIT_EXPECT_EQ(test, inode->i_data.nrpages, 0);
+	KUNIT_EXPECT_EQ(test, dax_test_used_pages(1UL << order), 0);
+	dax_test_insert(test, inode, DAX_TEST_INDEX, 0, order, 0);
+	dax_remove_large_entries(&inode->i_data, 0, DAX_TEST_INDEX);
+	KUNIT_EXPECT_EQ(test, inode->i_data.nrpages, 0);
+	KUNIT_EXPECT_EQ(test, dax_test_used_pages(1UL << order), 0);
+}
+
+/* Reflink: what was in one file at large is in two of them by the page. */
+static void layout_without_large_entries_is_shared(struct kunit *test)
+{
+	unsigned int order = dax_test_param_order(test);
+	struct inode *one = dax_test_inode(test), *two = dax_test_inode(test);
+	unsigned long last = (1UL << order) - 1;
+
+	dax_test_insert(test, one, DAX_TEST_INDEX, 0, order, 0);
+	dax_remove_large_entries(&one->i_data, DAX_TEST_INDEX + 1,
+				 DAX_TEST_INDEX + 1);
+	dax_test_insert(test, one, DAX_TEST_INDEX + last, last, 0,
+			DAX_INSERT_SHARED);
+	dax_test_insert(test, two, 7, last, 0, DAX_INSERT_SHARED);
+	dax_test_expect_shared(test, last, 2);
+	KUNIT_EXPECT_EQ(test, one->i_data.nrpages, 1);
+	KUNIT_EXPECT_EQ(test, two->i_data.nrpages, 1);
+	KUNIT_EXPECT_EQ(test, dax_test_used_pages(1UL << order), 1);
+}
+
+static void layout_large_and_locked_is_removed_later(struct kunit *test)
+{
+	unsigned int order = dax_test_param_order(test);
+	struct inode *inode = dax_test_inode(test);
+	struct dax_test_task *t;
+	void *entry;
+
+	dax_test_insert(test, inode, DAX_TEST_INDEX, 0, order, 0);
+	entry = dax_test_lock(test, inode, DAX_TEST_INDEX, order);
+	/* Only its first page: those who are woken add entries behind that. */
+	t = dax_test_start(test, task_remove_large, inode, DAX_TEST_INDEX, 0);
+	dax_test_expect_all_woken(test, inode, entry, t);
+	KUNIT_EXPECT_EQ(test, dax_test_used_pages(1UL << order), 0);
+}
+
+static void layout_large_after_many_entries_is_removed(struct kunit *test)
+{
+	struct inode *inode = dax_test_inode(test);
+	unsigned long n = XA_CHECK_SCHED + 2, i;
+	unsigned long large = ALIGN(n, 1UL << PMD_ORDER);
+
+	for (i = 0; i < n; i++)
+		dax_test_insert(test, inode, i, i, 0, 0);
+	dax_test_insert(test, inode, large, large, PMD_ORDER, 0);
+	dax_remove_large_entries(&inode->i_data, 0, ULONG_MAX);
+	KUNIT_EXPECT_EQ(test, inode->i_data.nrpages, n);
+	KUNIT_EXPECT_NULL(test, dax_test_load(inode, large));
+}
+
+/* A write fault that copies @page, as a filesystem with reflink has it. */
+static vm_fault_t dax_test_cow(struct kunit *test, struct inode *inode,
+			       pgoff_t index, unsigned long page,
+			       unsigned int order)
+{
+	struct address_space *mapping = &inode->i_data;
+	XA_STATE_ORDER(xas, &mapping->i_pages, index, order);
+	void *entry = dax_grab_entry(&xas, mapping, order);
+	vm_fault_t fault;
+
+	if (dax_is_fault(entry))
+		return dax_entry_to_fault(entry);
+	fault = dax_insert_entry(&xas, mapping, &entry,
+				 dax_test_entry(test, page, order),
+				 DAX_INSERT_COW);
+	dax_unlock_entry(&xas, entry);
+	return fault;
+}
+
+static void dax_test_expect_cow(struct kunit *test, struct inode *inode,
+				pgoff_t index, unsigned long page,
+				unsigned int order, vm_fault_t fault)
+{
+	KUNIT_EXPECT_EQ(test, (__force unsigned int)fault, (__force unsigned int)
+			dax_test_cow(test, inode, index, page, order));
+}
+
+static void layout_copied_while_pinned_is_kept(struct kunit *test)
+{
+	unsigned int order = dax_test_param_order(test);
+	struct inode *inode = dax_test_inode(test);
+	unsigned long nr = 1UL << order;
+	struct folio *folio;
+	void *entry;
+
+	entry = dax_test_insert(test, inode, DAX_TEST_INDEX, 0, order, 0);
+	folio = dax_test_pin(test, nr - 1);
+	dax_test_expect_cow(test, inode, DAX_TEST_INDEX, nr, order,
+			    VM_FAULT_FALLBACK);
+	KUNIT_EXPECT_PTR_EQ(test, dax_test_load(inode, DAX_TEST_INDEX), entry);
+	KUNIT_EXPECT_EQ(test, inode->i_data.nrpages, nr);
+	dax_test_expect_joined(test, 0, order);
+	dax_test_expect_owner(test, nr - 1, inode, DAX_TEST_INDEX + nr - 1);
+	folio_put(folio);
+
+	dax_test_expect_cow(test, inode, DAX_TEST_INDEX, nr, order, 0);
+	dax_test_expect_owner(test, nr, inode, DAX_TEST_INDEX);
+	KUNIT_EXPECT_EQ(test, dax_test_used_pages(nr), 0);
+}
+
+/* The other file waits for the pin. */
+static void layout_copied_while_pinned_and_shared_is_left(struct kunit *test)
+{
+	struct inode *one = dax_test_inode(test), *two = dax_test_inode(test);
+	struct folio *folio;
+
+	dax_test_insert(test, one, 1, 0, 0, DAX_INSERT_SHARED);
+	dax_test_insert(test, two, 2, 0, 0, DAX_INSERT_SHARED);
+	folio = dax_test_pin(test, 0);
+	dax_test_expect_cow(test, one, 1, 1, 0, 0);
+	dax_test_expect_owner(test, 1, one, 1);
+	dax_test_expect_shared(test, 0, 1);
+	dax_test_expect_cow(test, two, 2, 2, 0, VM_FAULT_FALLBACK);
+	dax_test_expect_shared(test, 0, 1);
+	KUNIT_EXPECT_EQ(test, dax_test_used_pages(3), 2);
+	folio_put(folio);
+}
+
+static void task_make_way(struct dax_test_task *t)
+{
+	t->fault = dax_make_way(&t->inode->i_data, t->index);
+}
+
+static void layout_way_is_made_when_unpinned(struct kunit *test)
+{
+	unsigned int small = dax_test_small_order(test);
+	unsigned int large = dax_test_large_order(test);
+	struct inode *inode = dax_test_inode(test);
+	unsigned long nr = 1UL << large;
+	pgoff_t index = DAX_TEST_INDEX + nr - (1UL << small);
+	struct dax_test_task *t;
+	struct folio *folio;
+
+	dax_test_insert(test, inode, DAX_TEST_INDEX, 0, large, 0);
+	dax_test_expect_cow(test, inode, index, nr, small, VM_FAULT_FALLBACK);
+	KUNIT_EXPECT_EQ(test, inode->i_data.nrpages, nr);
+	dax_test_expect_joined(test, 0, large);
+
+	folio = dax_test_pin(test, 0);
+	t = dax_test_start(test, task_make_way, inode, index, 0);
+	dax_test_expect_sleeps(test, t);
+	dax_test_expect_owner(test, 0, inode, DAX_TEST_INDEX);
+	folio_put(folio);
+	dax_test_join(test, t);
+	KUNIT_EXPECT_EQ(test, (__force unsigned int)t->fault,
+			(__force unsigned int)VM_FAULT_NOPAGE);
+
+	/* The fault is repeated, and has its way. */
+	dax_test_expect_cow(test, inode, index, nr, small, VM_FAULT_FALLBACK);
+	KUNIT_EXPECT_EQ(test, (__force unsigned int)VM_FAULT_NOPAGE,
+			(__force unsigned int)dax_make_way(&inode->i_data, index));
+	KUNIT_EXPECT_TRUE(test, mapping_empty(&inode->i_data));
+	KUNIT_EXPECT_EQ(test, dax_test_used_pages(nr), 0);
+	dax_test_expect_cow(test, inode, index, nr, small, 0);
+	KUNIT_EXPECT_EQ(test, inode->i_data.nrpages, 1UL << small);
+}
+
+/* As before a copy on write: who has it pinned is waited for. */
+static void layout_invalidated_while_pinned_is_kept(struct kunit *test)
+{
+	unsigned int order = dax_test_param_order(test);
+	struct inode *inode = dax_test_inode(test);
+	unsigned long last = (1UL << order) - 1;
+	struct dax_test_task *t;
+	struct folio *folio;
+	void *entry;
+
+	entry = dax_test_insert(test, inode, DAX_TEST_INDEX, 0, order, 0);
+	folio = dax_test_pin(test, last);
+	KUNIT_EXPECT_EQ(test, -EBUSY,
+			invalidate_inode_pages2_range(&inode->i_data,
+						      DAX_TEST_INDEX,
+						      DAX_TEST_INDEX));
+	KUNIT_EXPECT_PTR_EQ(test, dax_test_load(inode, DAX_TEST_INDEX), entry);
+
+	/* Whoever waits for the entry meanwhile gets it in the end. */
+	t = dax_test_meets_locked(test, task_invalidate, inode, order);
+	KUNIT_EXPECT_EQ(test, t->ret, -EBUSY);
+	KUNIT_EXPECT_PTR_EQ(test, dax_test_load(inode, DAX_TEST_INDEX), entry);
+	KUNIT_EXPECT_EQ(test, inode->i_data.nrpages, 1UL << order);
+	KUNIT_EXPECT_EQ(test, folio_ref_count(folio), 1);
+	dax_test_expect_joined(test, 0, order);
+	dax_test_expect_owner(test, last, inode, DAX_TEST_INDEX + last);
+
+	folio_put(folio);
+	KUNIT_EXPECT_EQ(test, 0,
+			invalidate_inode_pages2_range(&inode->i_data,
+						      DAX_TEST_INDEX,
+						      DAX_TEST_INDEX));
+	KUNIT_EXPECT_EQ(test, inode->i_data.nrpages, 0);
+	KUNIT_EXPECT_EQ(test, dax_test_used_pages(1UL << order), 0);
+}
+
+static void layout_invalidated_among_others_is_kept(struct kunit *test)
+{
+	struct inode *inode = dax_test_inode(test);
+	struct folio *folio;
+
+	dax_test_insert(test, inode, 1, 1, 0, 0);
+	dax_test_insert(test, inode, 2, 2, 0, 0);
+	dax_test_insert(test, inode, 3, 3, 0, 0);
+	folio = dax_test_pin(test, 2);
+	KUNIT_EXPECT_EQ(test, invalidate_inode_pages2(&inode->i_data), -EBUSY);
+	KUNIT_EXPECT_EQ(test, inode->i_data.nrpages, 1);
+	dax_test_expect_owner(test, 2, inode, 2);
+	folio_put(folio);
+}
+
+static void layout_invalidated_and_shared_is_left(struct kunit *test)
+{
+	struct inode *one = dax_test_inode(test), *two = dax_test_inode(test);
+	struct folio *folio;
+
+	dax_test_insert(test, one, 1, 0, 0, DAX_INSERT_SHARED);
+	dax_test_insert(test, two, 2, 0, 0, DAX_INSERT_SHARED);
+	folio = dax_test_pin(test, 0);
+	KUNIT_EXPECT_EQ(test, invalidate_inode_pages2(&one->i_data), 0);
+	KUNIT_EXPECT_TRUE(test, mapping_empty(&one->i_data));
+	KUNIT_EXPECT_EQ(test, one->i_data.nrpages, 0);
+	dax_test_expect_shared(test, 0, 1);
+	KUNIT_EXPECT_EQ(test, invalidate_inode_pages2(&two->i_data), -EBUSY);
+	dax_test_expect_shared(test, 0, 1);
+	folio_put(folio);
+	KUNIT_EXPECT_EQ(test, invalidate_inode_pages2(&two->i_data), 0);
+	KUNIT_EXPECT_EQ(test, dax_test_used_pages(1), 0);
+}
+
+static void layout_invalidated_while_mapped_is_removed(struct kunit *test)
+{
+	unsigned int order = dax_test_param_order(test);
+	struct inode *inode = dax_test_inode(test);
+	unsigned long addr = dax_test_map(test, inode, order);
+	struct folio *folio;
+	struct page *page;
+	void *entry;
+
+	entry = dax_test_insert(test, inode, DAX_TEST_INDEX, 0, order, 0);
+	folio = dax_test_folio(0);
+	page = dax_test_gup(test, addr);
+	KUNIT_EXPECT_TRUE(test, folio_mapped(folio));
+	KUNIT_EXPECT_EQ(test, invalidate_inode_pages2(&inode->i_data), -EBUSY);
+	KUNIT_EXPECT_PTR_EQ(test, dax_test_load(inode, DAX_TEST_INDEX), entry);
+	KUNIT_EXPECT_FALSE(test, folio_mapped(folio));
+	KUNIT_EXPECT_FALSE(test, dax_folio_is_idle(folio));
+	unpin_user_page(page);
+	KUNIT_EXPECT_TRUE(test, dax_folio_is_idle(folio));
+
+	dax_test_touch(test, addr);
+	KUNIT_EXPECT_TRUE(test, folio_mapped(folio));
+	KUNIT_EXPECT_EQ(test, invalidate_inode_pages2(&inode->i_data), 0);
+	KUNIT_EXPECT_EQ(test, inode->i_data.nrpages, 0);
+	KUNIT_EXPECT_EQ(test, dax_test_used_pages(1UL << order), 0);
+	dax_test_unmap(addr, order);
+}
+
+/* Between that a file looks for pinned pages and that it gives them up. */
+static void layout_truncated_when_left_late_waits(struct kunit *test)
+{
+	struct inode *one = dax_test_inode(test), *two = dax_test_inode(test);
+	struct dax_test_task *t;
+	struct folio *folio;
+
+	dax_test_insert(test, one, 1, 0, 0, DAX_INSERT_SHARED);
+	KUNIT_EXPECT_NULL(test, dax_layout_busy_folio(&one->i_data, 0, LLONG_MAX));
+	dax_test_insert(test, two, 1, 0, 0, DAX_INSERT_SHARED);
+	folio = dax_test_pin(test, 0);
+	KUNIT_EXPECT_EQ(test, invalidate_inode_pages2(&two->i_data), 0);
+
+	t = dax_test_start(test, task_truncate, one, 1, 0);
+	dax_test_expect_sleeps(test, t);
+	dax_test_expect_shared(test, 0, 1);
+	folio_put(folio);
+	dax_test_join(test, t);
+	KUNIT_EXPECT_TRUE(test, mapping_empty(&one->i_data));
+	KUNIT_EXPECT_EQ(test, dax_test_used_pages(1), 0);
 }
 
 static struct kunit_case dax_layout_cases[] = {
@@ -2175,6 +3315,33 @@ static struct kunit_case dax_layout_cases[] = {
 	KUNIT_CASE(layout_wait_ends_with_signal),
 	KUNIT_CASE_PARAM(layout_wait_for_eviction_ends_unpinned, size_gen_params),
 	KUNIT_CASE(layout_pinned_keeps_inode),
+	KUNIT_CASE(layout_shared_and_pinned_keeps_inode),
+	KUNIT_CASE_PARAM(layout_wait_ends_with_last_of_two_puts, size_gen_params),
+	KUNIT_CASE(layout_shared_is_left_to_the_last),
+	KUNIT_CASE(layout_shared_and_idle_is_left),
+	KUNIT_CASE(layout_shared_and_locked_is_left_later),
+	KUNIT_CASE(layout_shared_broken_at_once_is_waited_for),
+	KUNIT_CASE(layout_shared_unpinned_at_once_is_waited_for),
+	KUNIT_CASE_PARAM(layout_of_mapped_entry_is_unmapped, size_gen_params),
+	KUNIT_CASE_PARAM(layout_broken_when_user_unpins, size_gen_params),
+	KUNIT_CASE_PARAM(layout_mapped_meanwhile_is_unmapped, size_gen_params),
+	KUNIT_CASE(layout_mapped_by_others_is_left),
+	KUNIT_CASE(layout_of_device_that_goes_is_waited_for),
+	KUNIT_CASE_PARAM(layout_large_entries_are_removed, large_size_gen_params),
+	KUNIT_CASE_PARAM(layout_without_large_entries_is_shared,
+			 large_size_gen_params),
+	KUNIT_CASE_PARAM(layout_large_and_locked_is_removed_later,
+			 large_size_gen_params),
+	KUNIT_CASE_SLOW(layout_large_after_many_entries_is_removed),
+	KUNIT_CASE_PARAM(layout_copied_while_pinned_is_kept, size_gen_params),
+	KUNIT_CASE(layout_copied_while_pinned_and_shared_is_left),
+	KUNIT_CASE_PARAM(layout_way_is_made_when_unpinned, pair_gen_params),
+	KUNIT_CASE_PARAM(layout_invalidated_while_pinned_is_kept, size_gen_params),
+	KUNIT_CASE(layout_invalidated_among_others_is_kept),
+	KUNIT_CASE(layout_invalidated_and_shared_is_left),
+	KUNIT_CASE_PARAM(layout_invalidated_while_mapped_is_removed,
+			 size_gen_params),
+	KUNIT_CASE(layout_truncated_when_left_late_waits),
 	{}
 };
 
@@ -2349,7 +3516,7 @@ static void writeback_of_removed_entry_is_none(struct kunit *test)
 	dax_test_unlock_queue(test, &l);
 	dax_test_join(test, t);
 	KUNIT_EXPECT_EQ(test, l.writeback->ret, 0);
-	KUNIT_EXPECT_EQ(test, dax_test_used_folios(1), 0);
+	KUNIT_EXPECT_EQ(test, dax_test_used_pages(1), 0);
 }
 
 static void writeback_done_by_another_is_none(struct kunit *test)

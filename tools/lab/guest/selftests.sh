@@ -7,9 +7,9 @@ set -u
 name=${1-}
 
 if [ -n "$name" ]; then
-	export KSELFTEST_RUN_FSDAX_SH_ARGS="-k $name"
-	export KSELFTEST_RUN_DEVDAX_SH_ARGS="-k $name"
-	export KSELFTEST_RUN_STRESS_SH_ARGS="-k $name"
+	for program in FSDAX DEVDAX STRESS ACCESS MAPPING POISON; do
+		export "KSELFTEST_RUN_${program}_SH_ARGS=-k $name"
+	done
 fi
 cd /host && ./run_kselftest.sh -c dax
 
@@ -43,8 +43,15 @@ kunit_results()
 	}' "$results"
 }
 
-# What is not loaded has no results, which is not for want of tests.
-modprobe dax_kunit || echo "# not ok 0 kunit dax_kunit: cannot be loaded"
-for suite in dax_entry dax_association dax_layout dax_writeback; do
-	kunit_results "$suite"
-done
+# kunit MODULE SUITE...: what is not loaded has no results, which is not for want
+# of tests.
+kunit()
+{
+	local suite
+	modprobe "$1" || echo "# not ok 0 kunit $1: cannot be loaded"
+	for suite in "${@:2}"; do
+		kunit_results "$suite"
+	done
+}
+kunit dax_kunit dax_entry dax_association dax_layout dax_writeback
+kunit memremap_kunit zone_device

@@ -8,7 +8,12 @@
  * is read has to be what was pinned.
  */
 #include <errno.h>
+#include <fcntl.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
+#include <linux/fs.h>
 
 #include "../kselftest_harness.h"
 #include "operation.h"
@@ -565,6 +570,235 @@ TEST_F_TIMEOUT(fsdax_wait, truncate_held_twice, TIMEOUT)
 TEST_F_TIMEOUT(fsdax_wait, unlink_close_held_twice, TIMEOUT)
 {
 	play_held_twice(_metadata, &self->scene, &op_unlink_close);
+}
+
+/*
+ * Writing to blocks that files share, while one of their pages is pinned. The
+ * other file, the lower one, has never been mapped: nothing in memory says that
+ * it has the block, too.
+ */
+
+FIXTURE(fsdax_cow) {
+	struct scene scene;
+};
+
+FIXTURE_VARIANT(fsdax_cow) {
+	bool again;	/* the other file is gone, but the next blocks are allocated */
+};
+
+FIXTURE_VARIANT_ADD(fsdax_cow, shared) {
+	.again = false,
+};
+
+FIXTURE_VARIANT_ADD(fsdax_cow, unshared) {
+	.again = true,
+};
+
+/* Its blocks go at once, the inode later. */
+static int lower_remove(struct scene *s)
+{
+	int error = ftruncate(s->lower.fd, 0) || unlink(s->lower.path) ?
+		    -errno : 0;
+
+	file_close(&s->lower);
+	return error;
+}
+
+FIXTURE_SETUP(fsdax_cow)
+{
+	struct scene *s = &self->scene;
+
+	set_up(_metadata, s, "xfs_reflink", PTE_SIZE);
+	ASSERT_EQ(0, ioctl(s->lower.fd, FICLONE, s->victim.fd));
+	if (variant->again) {
+		/* Blocks are allocated for the pages around this one as well. */
+		s->victim.map[2 * s->unit + PTE_SIZE] = s->victim.fill;
+		ASSERT_EQ(0, lower_remove(s));
+	}
+}
+
+FIXTURE_TEARDOWN(fsdax_cow)
+{
+	scene_clear(&self->scene);
+}
+
+static void play_cow(struct __test_metadata *_metadata, struct scene *s,
+		     const struct operation *op)
+{
+	int seen;
+
+	ASSERT_EQ(0, scene_pin(s, op, INSIDE));
+	if (!start(_metadata, s, op, &seen))
+		return;
+	EXPECT_EQ(OP_WAITS, seen) {
+		TH_LOG("%s %s while the page is pinned", op->name,
+		       outcome_text(seen));
+	}
+	if (s->lower.fd >= 0)
+		EXPECT_EQ(0, lower_remove(s));
+	EXPECT_EQ(0, scene_reuse_blocks(s, op));
+	finish(_metadata, s);
+}
+
+TEST_F_TIMEOUT(fsdax_cow, store, TIMEOUT)
+{
+	play_cow(_metadata, &self->scene, &op_store);
+}
+
+TEST_F_TIMEOUT(fsdax_cow, write, TIMEOUT)
+{
+	play_cow(_metadata, &self->scene, &op_write);
+}
+
+static void play_cow_killed(struct __test_metadata *_metadata, struct scene *s,
+			    const struct operation *op)
+{
+	int seen;
+
+	ASSERT_EQ(0, scene_pin(s, op, INSIDE));
+	if (!start(_metadata, s, op, &seen))
+		return;
+	ASSERT_EQ(OP_WAITS, seen);
+	EXPECT_TRUE(run_kill(&s->run));
+	EXPECT_TRUE(WIFSIGNALED(s->run.status));
+	EXPECT_TRUE(pin_drop(&s->pin) == PIN_KEPT);
+}
+
+TEST_F_TIMEOUT(fsdax_cow, store_is_killable, TIMEOUT)
+{
+	play_cow_killed(_metadata, &self->scene, &op_store);
+}
+
+TEST_F_TIMEOUT(fsdax_cow, write_is_killable, TIMEOUT)
+{
+	play_cow_killed(_metadata, &self->scene, &op_write);
+}
+
+/* Where the other file has the page mapped, it waits for the pin. */
+TEST_F_TIMEOUT(fsdax_cow, leaves_the_page_to_others, TIMEOUT)
+{
+	struct scene *s = &self->scene;
+	char *other;
+	int seen;
+
+	if (variant->again)
+		SKIP(return, "there is no other file any more");
+	other = mmap(NULL, s->victim.size, PROT_READ, MAP_SHARED, s->lower.fd, 0);
+	ASSERT_NE(MAP_FAILED, other);
+	ASSERT_EQ(s->victim.fill, *(volatile char *)(other + 2 * s->unit));
+
+	ASSERT_EQ(0, scene_pin(s, &op_store, INSIDE));
+	ASSERT_TRUE(start(_metadata, s, &op_store, &seen));
+	EXPECT_EQ(OP_RETURNED, seen) {
+		TH_LOG("a store %s", outcome_text(seen));
+	}
+	EXPECT_EQ(0, run_finish(&s->run));
+	munmap(other, s->victim.size);
+
+	/* Now it is the other file's to wait. */
+	close(s->run.pidfd);
+	file_close(&s->victim);
+	s->victim = s->lower;
+	s->lower.fd = -1;
+	ASSERT_TRUE(start(_metadata, s, &op_punch_hole, &seen));
+	EXPECT_EQ(OP_WAITS, seen);
+	EXPECT_EQ(0, scene_reuse_blocks(s, &op_punch_hole));
+	finish(_metadata, s);
+}
+
+/* The rest of the page that the file ended in is zeroed, in a block of its own. */
+TEST_F_TIMEOUT(fsdax_cow, write_behind_end, TIMEOUT)
+{
+	struct scene *s = &self->scene;
+	char page[PTE_SIZE] = "";
+	int seen;
+
+	if (variant->again)
+		SKIP(return, "the block has one owner");
+	s->victim.size -= PTE_SIZE / 2;
+	ASSERT_EQ(0, ftruncate(s->victim.fd, s->victim.size));
+	ASSERT_EQ(0, ftruncate(s->lower.fd, 0));
+	ASSERT_EQ(0, ioctl(s->lower.fd, FICLONE, s->victim.fd));
+
+	ASSERT_EQ(0, pin_page(&s->pin, s->victim.map + s->victim.size -
+			      PTE_SIZE / 2, s->victim.fill));
+	ASSERT_TRUE(start(_metadata, s, &op_write_beyond, &seen));
+	EXPECT_EQ(OP_WAITS, seen) {
+		TH_LOG("%s %s", op_write_beyond.name, outcome_text(seen));
+	}
+	EXPECT_EQ(0, lower_remove(s));
+	EXPECT_EQ(0, scene_reuse_blocks(s, &op_write_beyond));
+	EXPECT_EQ((ssize_t)PTE_SIZE, read(s->pin.pipe[0], page, PTE_SIZE));
+	EXPECT_EQ(s->victim.fill, page[PTE_SIZE / 2 - 1]);
+	EXPECT_EQ(0, page[PTE_SIZE / 2]);
+	EXPECT_EQ(0, run_finish(&s->run));
+}
+
+static long minor_faults(void)
+{
+	struct rusage usage;
+
+	getrusage(RUSAGE_SELF, &usage);
+	return usage.ru_minflt;
+}
+
+/* Those who read the same page of the same file do not unmap it for each other. */
+TEST_F_TIMEOUT(fsdax_cow, readers_share_the_page, TIMEOUT)
+{
+	struct scene *s = &self->scene;
+	volatile char *one = s->victim.map, *two;
+	long before;
+
+	two = mmap(NULL, s->victim.size, PROT_READ, MAP_SHARED, s->victim.fd, 0);
+	ASSERT_NE(MAP_FAILED, two);
+	for (size_t at = 0; at < s->victim.size; at += PTE_SIZE)
+		ASSERT_EQ(s->victim.fill, one[at]);
+	for (size_t at = 0; at < s->victim.size; at += PTE_SIZE)
+		ASSERT_EQ(s->victim.fill, two[at]);
+	before = minor_faults();
+	for (size_t at = 0; at < s->victim.size; at += PTE_SIZE)
+		ASSERT_EQ(s->victim.fill, one[at]);
+	/* Some faults are not the file's. */
+	EXPECT_GT(s->victim.size / PTE_SIZE / 4,
+		  (size_t)(minor_faults() - before));
+	munmap((void *)two, s->victim.size);
+}
+
+/*
+ * A block that is exclusive can get another one, too, if the filesystem has it
+ * allocated already, and the page may be part of a huge mapping by then.
+ */
+TEST_F_TIMEOUT(fsdax_cow, store_inside_huge_page, TIMEOUT)
+{
+	struct fsxattr attr = { .fsx_xflags = FS_XFLAG_COWEXTSIZE,
+				.fsx_cowextsize = 2 * PMD_SIZE };
+	struct scene *s = &self->scene;
+	struct dax_file *f = &s->higher;
+	long faults;
+
+	if (!variant->again)
+		SKIP(return, "the block is shared");
+	ASSERT_EQ(0, file_write(f, 2 * PMD_SIZE));
+	ASSERT_EQ(0, ioctl(f->fd, FS_IOC_FSSETXATTR, &attr));
+	ASSERT_LE(0, file_map(f, PMD_SIZE));
+	s->lower.fd = open(s->lower.path, O_CREAT | O_RDWR, 0600);
+	ASSERT_LE(0, s->lower.fd);
+	ASSERT_EQ(0, ioctl(s->lower.fd, FICLONE, f->fd));
+	f->map[0] = f->fill;
+	ASSERT_EQ(0, lower_remove(s));
+
+	faults = minor_faults();
+	for (size_t at = PMD_SIZE; at < 2 * PMD_SIZE; at += PTE_SIZE)
+		ASSERT_EQ(f->fill, *(volatile char *)(f->map + at));
+	faults = minor_faults() - faults;
+	if (faults > (long)(PMD_SIZE / PTE_SIZE / 4))
+		SKIP(return, "%ld faults: not mapped by a huge page", faults);
+	f->map[PMD_SIZE + 5 * PTE_SIZE] = '!';
+
+	for (size_t at = PMD_SIZE; at < 2 * PMD_SIZE; at++)
+		ASSERT_EQ(at == PMD_SIZE + 5 * PTE_SIZE ? '!' : f->fill,
+			  f->map[at]);
+	EXPECT_EQ(0, ftruncate(f->fd, 0));
 }
 
 TEST_HARNESS_MAIN

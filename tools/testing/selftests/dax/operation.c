@@ -106,6 +106,30 @@ static int dedupe_over_perform(struct scene *s)
 	       range->info[0].bytes_deduped == (__u64)s->len ? 0 : EIO;
 }
 
+static off_t write_at(const struct scene *s)
+{
+	return 2 * (off_t)s->unit;
+}
+
+static int write_perform(struct scene *s)
+{
+	return syscall(SYS_pwrite64, s->victim.fd, &s->victim.fill, 1,
+		       write_at(s) + 1) == 1 ? 0 : errno;
+}
+
+static int store_perform(struct scene *s)
+{
+	*(volatile char *)(s->victim.map + write_at(s)) = s->victim.fill;
+	return 0;
+}
+
+static int write_beyond_perform(struct scene *s)
+{
+	return syscall(SYS_pwrite64, s->victim.fd, &s->victim.fill, 1,
+		       (off_t)s->victim.size + 2 * (off_t)s->unit) == 1 ?
+		0 : errno;
+}
+
 /* The process that operates holds the pin itself, and the file mapped. */
 static int victim_pin(struct scene *s)
 {
@@ -251,6 +275,21 @@ const struct operation op_reflink_over_from_higher = {
 const struct operation op_dedupe_over = {
 	.name = "dedupe over", .scope = SCOPE_RANGE, .syscall = SYS_ioctl,
 	.prepare = lower_write_same, .perform = dedupe_over_perform,
+};
+
+const struct operation op_write = {
+	.name = "write", .scope = SCOPE_RANGE, .syscall = SYS_pwrite64,
+	.perform = write_perform,
+};
+
+const struct operation op_store = {
+	.name = "store", .scope = SCOPE_RANGE, .syscall = NO_SYSCALL,
+	.perform = store_perform,
+};
+
+const struct operation op_write_beyond = {
+	.name = "write behind the end", .scope = SCOPE_RANGE,
+	.syscall = SYS_pwrite64, .perform = write_beyond_perform,
 };
 
 const struct operation op_create = {

@@ -25,6 +25,9 @@ enum scope {
 
 struct scene;
 
+/* Of an operation that is to wait in a page fault; as /proc/PID/syscall has it. */
+#define NO_SYSCALL -1
+
 struct operation {
 	const char *name;
 	enum scope scope;
@@ -39,6 +42,7 @@ extern const struct operation op_punch_hole, op_collapse_range, op_insert_range;
 extern const struct operation op_unlink_close, op_rename_over, op_unmount;
 extern const struct operation op_reflink_over_from_lower;
 extern const struct operation op_reflink_over_from_higher, op_dedupe_over;
+extern const struct operation op_write, op_store, op_write_beyond;
 extern const struct operation op_create, op_exit_with_pin, op_close_with_pin;
 extern const struct operation op_unmount_with_pin, op_exit_with_mount;
 

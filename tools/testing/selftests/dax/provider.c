@@ -60,6 +60,13 @@ static const struct provider providers[] = {
 			  "-d", "size=384m,agcount=2,su=2m,sw=1",
 			  "-l", "size=64m,su=4096",
 			  MKFS_DEV },
+	}, {
+		.name = "xfs_rmap", .fstype = "xfs", .options = "dax=always",
+		.huge_faults = true,
+		.mkfs = { "mkfs.xfs", "-q", "-f", "-K", "-m", "reflink=1,rmapbt=1",
+			  "-d", "size=384m,agcount=2,su=2m,sw=1",
+			  "-l", "size=64m,su=4096",
+			  MKFS_DEV },
 	},
 };
 
