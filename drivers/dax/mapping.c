@@ -560,29 +560,21 @@ static void dax_remove_entry(struct xa_state *xas,
 }
 
 /*
- * Take @entry out of the file if other entries have its page, too. The block
- * stays theirs then, and it is for the last of them to wait for its users.
+ * Take @entry out of the file if its page is shared, and is idle or other entries
+ * have it, too. In the end the block stays theirs, whether they have come to it
+ * by now or not, and it is for the last of them to wait for its users.
  */
 static bool dax_leave_entry(struct xa_state *xas, struct address_space *mapping,
 			    void *entry)
 {
-	spinlock_t *lock = dax_association_lock(dax_to_pfn(entry));
-	struct folio *folio;
-	bool left;
-
-	if (!dax_has_pages(entry))
+	if (!dax_has_pages(entry) ||
+	    !dax_folio_is_shared(dax_entry_folio(entry)) ||
+	    xas_get_mark(xas, PAGECACHE_TAG_DIRTY) ||
+	    !dax_disassociate_entry(entry, mapping, false))
 		return false;
 
-	spin_lock(lock);
-	folio = dax_entry_folio(entry);
-	left = dax_folio_is_shared(folio) && folio->page.share > 1;
-	if (left)
-		folio->page.share--;
-	spin_unlock(lock);
-
-	if (left)
-		dax_erase_entry(xas, mapping, entry);
-	return left;
+	dax_erase_entry(xas, mapping, entry);
+	return true;
 }
 
 /* Zap what maps @entry, but for private copies. May sleep. */
@@ -945,7 +937,8 @@ EXPORT_SYMBOL_IF_KUNIT(dax_grab_entry);
  * mapping_mapped() becoming true.
  *
  * Context: Process context, may sleep, takes i_mmap_rwsem and the i_pages lock.
- * The range is unmapped on return.
+ * The range is unmapped on return, and has no entries of shared pages, except
+ * for such as are pinned or dirty.
  * Return: The first pinned folio, not referenced, or NULL. It stays valid as
  * long as the device does.
  */
@@ -1023,21 +1016,8 @@ static bool dax_folio_is_mapped(const struct folio *folio)
 /*
  * A pin may be dropped while the folio is mapped. Nobody hears of that: the
  * folio does not become idle, and stays mapped if nobody unmaps it. So whoever
- * maps it wakes us, for our caller to unmap it again, until it is idle when we
- * sleep.
+ * maps it wakes us, and we unmap it again, until it is idle when we sleep.
  */
-static int dax_wait_folio(struct folio *folio, unsigned int state,
-			  void (*wait)(struct inode *inode), struct inode *inode)
-{
-	/* What maps the folio may be faster than we are. */
-	if (signal_pending_state(state, current))
-		return -ERESTARTSYS;
-	cond_resched();
-	return ___wait_var_event(folio, dax_folio_is_idle(folio) ||
-				 dax_folio_is_mapped(folio),
-				 state, 0, 0, wait(inode));
-}
-
 static int dax_wait_layout(struct inode *inode, loff_t start, loff_t end,
 			   unsigned int state, void (*wait)(struct inode *inode))
 {
@@ -1045,7 +1025,13 @@ static int dax_wait_layout(struct inode *inode, loff_t start, loff_t end,
 	int error;
 
 	while ((folio = dax_layout_busy_folio(inode->i_mapping, start, end))) {
-		error = dax_wait_folio(folio, state, wait, inode);
+		/* What maps the folio may be faster than we are. */
+		if (signal_pending_state(state, current))
+			return -ERESTARTSYS;
+		cond_resched();
+		error = ___wait_var_event(folio, dax_folio_is_idle(folio) ||
+					  dax_folio_is_mapped(folio),
+					  state, 0, 0, wait(inode));
 		if (error)
 			return error;
 	}
@@ -1151,8 +1137,9 @@ static struct folio *dax_find_busy_folio(struct address_space *mapping,
  * @index: index of the page fault, in pages; its entry is not locked
  *
  * Wait for a pin, but for a second at most: page faults hold locks that others
- * need, maybe to drop the pin. In between the fault is repeated, which gives all
- * of the locks back and lets signals be handled.
+ * need, maybe to drop the pin. In between the fault is repeated. That gives the
+ * locks of the filesystem back; and, if it is one of user space, mmap_lock, too,
+ * and lets signals be handled.
  *
  * Context: Process context, may sleep, takes i_mmap_rwsem and the i_pages lock.
  * What keeps truncate out is held shared.
@@ -1164,7 +1151,7 @@ vm_fault_t dax_make_way(struct address_space *mapping, pgoff_t index)
 	loff_t start = (loff_t)index << PAGE_SHIFT;
 	struct folio *folio;
 
-	if (filemap_write_and_wait_range(mapping, start, start + PAGE_SIZE - 1))
+	if (filemap_fdatawrite_range(mapping, start, start + PAGE_SIZE - 1))
 		return VM_FAULT_SIGBUS;
 	if (!invalidate_inode_pages2_range(mapping, index, index))
 		return VM_FAULT_NOPAGE;
@@ -1190,39 +1177,20 @@ EXPORT_SYMBOL_IF_KUNIT(dax_make_way);
 void dax_delete_mapping_entry(struct address_space *mapping, pgoff_t index)
 {
 	XA_STATE(xas, &mapping->i_pages, index);
-	struct folio *folio;
 	void *entry;
 
 	xas_lock_irq(&xas);
-	for (;;) {
-		entry = dax_get_unlocked_entry(&xas, 0);
+	entry = dax_get_unlocked_entry(&xas, 0);
 
-		/*
-		 * This gets called from truncate / punch_hole path. As such, the
-		 * caller must hold locks protecting against concurrent
-		 * modifications of the page cache (usually fs-private i_mmap_sem
-		 * for writing). Since the caller has seen a DAX entry for this
-		 * index, we better find it at that index as well.
-		 */
-		if (WARN_ON_ONCE(!xa_is_value(entry)))
-			break;
-		if (dax_disassociate_entry(entry, mapping, false)) {
-			dax_erase_entry(&xas, mapping, entry);
-			break;
-		}
-		folio = dax_entry_folio(entry);
-		/* It is the file's alone. Why was it not waited for? */
-		if (folio->mapping) {
-			dax_remove_entry(&xas, mapping, entry);
-			break;
-		}
-		/* Another file left it to this one, which had waited by then. */
-		dax_put_unlocked_entry(&xas, entry, WAKE_NEXT);
-		xas_unlock_irq(&xas);
-		dax_wait_folio(folio, TASK_IDLE, dax_wait_unlocked, mapping->host);
-		xas_reset(&xas);
-		xas_lock_irq(&xas);
-	}
+	/*
+	 * This gets called from truncate / punch_hole path. As such, the caller
+	 * must hold locks protecting against concurrent modifications of the
+	 * page cache (usually fs-private i_mmap_sem for writing). Since the
+	 * caller has seen a DAX entry for this index, we better find it
+	 * at that index as well, with pages that nothing has pinned.
+	 */
+	if (!WARN_ON_ONCE(!xa_is_value(entry)))
+		dax_remove_entry(&xas, mapping, entry);
 
 	dax_put_unlocked_entry(&xas, entry, WAKE_ALL);
 	xas_unlock_irq(&xas);

@@ -7,7 +7,7 @@
 HOST_PACKAGES=(
 	bc bison ccache cpio e2fsprogs flex gcc git gnuplot-nox jq kmod libc6-dev
 	libcap-dev libelf-dev libnuma-dev libssl-dev liburing-dev make mmdebstrap
-	perl python3 qemu-system-x86 rsync sparse xz-utils
+	perl python3 python3-ply qemu-system-x86 rsync sparse xz-utils
 )
 [ -n "${KSRC-}" ] || HOST_PACKAGES+=(linux-source-6.12)
 

@@ -13,6 +13,7 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <linux/fiemap.h>
 #include <linux/fs.h>
 
 #include "../kselftest_harness.h"
@@ -622,6 +623,21 @@ FIXTURE_TEARDOWN(fsdax_cow)
 	scene_clear(&self->scene);
 }
 
+/* Where on the device the byte at @at of the victim is, or -1. */
+static __s64 victim_block(struct scene *s, off_t at)
+{
+	char room[sizeof(struct fiemap) + sizeof(struct fiemap_extent)] = { 0 };
+	struct fiemap *map = (struct fiemap *)room;
+
+	map->fm_start = at;
+	map->fm_length = 1;
+	map->fm_extent_count = 1;
+	if (ioctl(s->victim.fd, FS_IOC_FIEMAP, map) || !map->fm_mapped_extents)
+		return -1;
+	return map->fm_extents[0].fe_physical + at -
+	       map->fm_extents[0].fe_logical;
+}
+
 static void play_cow(struct __test_metadata *_metadata, struct scene *s,
 		     const struct operation *op)
 {
@@ -634,20 +650,41 @@ static void play_cow(struct __test_metadata *_metadata, struct scene *s,
 		TH_LOG("%s %s while the page is pinned", op->name,
 		       outcome_text(seen));
 	}
-	if (s->lower.fd >= 0)
-		EXPECT_EQ(0, lower_remove(s));
+	EXPECT_EQ(0, lower_remove(s));
 	EXPECT_EQ(0, scene_reuse_blocks(s, op));
+	finish(_metadata, s);
+}
+
+/* What is no longer shared is written to in place, and nobody has to wait. */
+static void play_in_place(struct __test_metadata *_metadata, struct scene *s,
+			  const struct operation *op)
+{
+	__s64 block = victim_block(s, 2 * s->unit);
+	int seen;
+
+	ASSERT_LT(0, block);
+	ASSERT_EQ(0, scene_pin(s, op, INSIDE));
+	if (!start(_metadata, s, op, &seen))
+		return;
+	EXPECT_EQ(OP_RETURNED, seen);
+	EXPECT_EQ(block, victim_block(s, 2 * s->unit));
 	finish(_metadata, s);
 }
 
 TEST_F_TIMEOUT(fsdax_cow, store, TIMEOUT)
 {
-	play_cow(_metadata, &self->scene, &op_store);
+	if (variant->again)
+		play_in_place(_metadata, &self->scene, &op_store);
+	else
+		play_cow(_metadata, &self->scene, &op_store);
 }
 
 TEST_F_TIMEOUT(fsdax_cow, write, TIMEOUT)
 {
-	play_cow(_metadata, &self->scene, &op_write);
+	if (variant->again)
+		play_in_place(_metadata, &self->scene, &op_write);
+	else
+		play_cow(_metadata, &self->scene, &op_write);
 }
 
 static void play_cow_killed(struct __test_metadata *_metadata, struct scene *s,
@@ -666,11 +703,15 @@ static void play_cow_killed(struct __test_metadata *_metadata, struct scene *s,
 
 TEST_F_TIMEOUT(fsdax_cow, store_is_killable, TIMEOUT)
 {
+	if (variant->again)
+		SKIP(return, "the block has one owner");
 	play_cow_killed(_metadata, &self->scene, &op_store);
 }
 
 TEST_F_TIMEOUT(fsdax_cow, write_is_killable, TIMEOUT)
 {
+	if (variant->again)
+		SKIP(return, "the block has one owner");
 	play_cow_killed(_metadata, &self->scene, &op_write);
 }
 
@@ -685,7 +726,8 @@ TEST_F_TIMEOUT(fsdax_cow, leaves_the_page_to_others, TIMEOUT)
 		SKIP(return, "there is no other file any more");
 	other = mmap(NULL, s->victim.size, PROT_READ, MAP_SHARED, s->lower.fd, 0);
 	ASSERT_NE(MAP_FAILED, other);
-	ASSERT_EQ(s->victim.fill, *(volatile char *)(other + 2 * s->unit));
+	ASSERT_EQ(s->victim.fill,
+		  __atomic_load_n(other + 2 * s->unit, __ATOMIC_RELAXED));
 
 	ASSERT_EQ(0, scene_pin(s, &op_store, INSIDE));
 	ASSERT_TRUE(start(_metadata, s, &op_store, &seen));
@@ -746,22 +788,64 @@ static long minor_faults(void)
 TEST_F_TIMEOUT(fsdax_cow, readers_share_the_page, TIMEOUT)
 {
 	struct scene *s = &self->scene;
-	volatile char *one = s->victim.map, *two;
+	char *one = s->victim.map, *two;
 	long before;
 
 	two = mmap(NULL, s->victim.size, PROT_READ, MAP_SHARED, s->victim.fd, 0);
 	ASSERT_NE(MAP_FAILED, two);
 	for (size_t at = 0; at < s->victim.size; at += PTE_SIZE)
-		ASSERT_EQ(s->victim.fill, one[at]);
+		ASSERT_EQ(s->victim.fill,
+			  __atomic_load_n(one + at, __ATOMIC_RELAXED));
 	for (size_t at = 0; at < s->victim.size; at += PTE_SIZE)
-		ASSERT_EQ(s->victim.fill, two[at]);
+		ASSERT_EQ(s->victim.fill,
+			  __atomic_load_n(two + at, __ATOMIC_RELAXED));
 	before = minor_faults();
 	for (size_t at = 0; at < s->victim.size; at += PTE_SIZE)
-		ASSERT_EQ(s->victim.fill, one[at]);
+		ASSERT_EQ(s->victim.fill,
+			  __atomic_load_n(one + at, __ATOMIC_RELAXED));
 	/* Some faults are not the file's. */
 	EXPECT_GT(s->victim.size / PTE_SIZE / 4,
 		  (size_t)(minor_faults() - before));
-	munmap((void *)two, s->victim.size);
+	munmap(two, s->victim.size);
+}
+
+/* What is read from goes away under the copy: the same page, the next one. */
+TEST_F_TIMEOUT(fsdax_cow, write_from_itself, TIMEOUT)
+{
+	struct scene *s = &self->scene;
+	char *from = s->victim.map + s->unit;
+	size_t len = s->unit;
+
+	ASSERT_EQ((ssize_t)len, pwrite(s->victim.fd, from, len, s->unit));
+	s->victim.map[0] = '!';
+	ASSERT_EQ((ssize_t)len, pwrite(s->victim.fd, s->victim.map, len,
+				       2 * s->unit + 1));
+	EXPECT_EQ('!', s->victim.map[2 * s->unit + 1]);
+	EXPECT_EQ(s->victim.fill, s->victim.map[2 * s->unit]);
+	for (size_t at = 2; at < 2 * s->unit; at++)
+		ASSERT_EQ(s->victim.fill, from[s->unit + at]);
+}
+
+/* The end of the memory to write from is the end of what is written. */
+TEST_F_TIMEOUT(fsdax_cow, write_from_end_of_memory, TIMEOUT)
+{
+	struct scene *s = &self->scene;
+	size_t len = 4 * PTE_SIZE;
+	char *from;
+
+	from = mmap(NULL, 2 * len, PROT_READ | PROT_WRITE,
+		    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, from);
+	ASSERT_EQ(0, munmap(from + len, len));
+	memset(from, s->victim.fill, len);
+
+	ASSERT_EQ((ssize_t)len - 100, pwrite(s->victim.fd, from + 100, 2 * len,
+					     2 * s->unit + 7));
+	ASSERT_EQ(-1, pwrite(s->victim.fd, from + len, len, 0));
+	EXPECT_EQ(EFAULT, errno);
+	for (size_t at = 0; at < s->victim.size; at++)
+		ASSERT_EQ(s->victim.fill, s->victim.map[at]);
+	munmap(from, len);
 }
 
 /*
@@ -789,7 +873,8 @@ TEST_F_TIMEOUT(fsdax_cow, store_inside_huge_page, TIMEOUT)
 
 	faults = minor_faults();
 	for (size_t at = PMD_SIZE; at < 2 * PMD_SIZE; at += PTE_SIZE)
-		ASSERT_EQ(f->fill, *(volatile char *)(f->map + at));
+		ASSERT_EQ(f->fill,
+			  __atomic_load_n(f->map + at, __ATOMIC_RELAXED));
 	faults = minor_faults() - faults;
 	if (faults > (long)(PMD_SIZE / PTE_SIZE / 4))
 		SKIP(return, "%ld faults: not mapped by a huge page", faults);

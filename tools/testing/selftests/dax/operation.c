@@ -119,7 +119,8 @@ static int write_perform(struct scene *s)
 
 static int store_perform(struct scene *s)
 {
-	*(volatile char *)(s->victim.map + write_at(s)) = s->victim.fill;
+	__atomic_store_n(s->victim.map + write_at(s), s->victim.fill,
+			 __ATOMIC_RELAXED);
 	return 0;
 }
 
