@@ -15,6 +15,19 @@ require_device
 DAX_DIR=$(mktemp -d /tmp/dax-selftest.XXXXXX)
 export DAX_DIR
 
+# Removing the device, the kernel looks whether all of its pages are idle and as
+# they were in the beginning (CONFIG_DEBUG_VM). What was poisoned is good again.
+renew_device()
+{
+	local device driver
+
+	device=$(readlink -f "/sys/block/${DAX_DEV##*/}/device")
+	[ -e "$device/driver" ] || return
+	driver=$(readlink -f "$device/driver")
+	echo "${device##*/}" > "$driver/unbind"
+	echo "${device##*/}" > "$driver/bind"
+}
+
 cleanup()
 {
 	local dir
@@ -25,6 +38,7 @@ cleanup()
 	done
 	rmdir "$DAX_DIR"
 	wipefs -qa "$DAX_DEV"
+	renew_device
 }
 trap cleanup EXIT
 
