@@ -29,6 +29,7 @@
 #define ZD_TEST_FOLIOS	4	/* the least that a device has */
 #define ZD_TEST_CROWD	(ZD_TEST_FOLIOS - 1)
 #define ZD_TEST_ROUNDS	5000
+#define ZD_TEST_WAITS	1000	/* rounds in which tasks sleep */
 
 static bool warnings;
 module_param(warnings, bool, 0444);
@@ -1087,7 +1088,7 @@ static void task_wait_rounds(struct zd_test_task *t)
 {
 	unsigned long round;
 
-	for (round = 1; round <= ZD_TEST_ROUNDS; round++) {
+	for (round = 1; round <= ZD_TEST_WAITS; round++) {
 		if (!zd_test_meet(&t->zt->round, round))
 			return;
 		task_wait_idle(t);
@@ -1111,7 +1112,7 @@ static void put_races_with_wait_and_wakes(struct kunit *test)
 	zt = zd_test_device(test);
 	folio = zd_test_folio(zt, 1);
 	t = zd_test_start(test, task_wait_rounds, folio);
-	for (round = 1; round <= ZD_TEST_ROUNDS; round++) {
+	for (round = 1; round <= ZD_TEST_WAITS; round++) {
 		zd_test_request(test, folio);
 		/* The folio is in use, see zd_test_meet(). */
 		smp_store_release(&zt->round, round);
