@@ -12,9 +12,11 @@
 #include <linux/fs.h>
 #include <linux/hash.h>
 #include <linux/huge_mm.h>
+#include <linux/memremap.h>
 #include <linux/mm.h>
 #include <linux/pagemap.h>
 #include <linux/pfn_t.h>
+#include <linux/rcupdate_wait.h>
 #include <linux/rmap.h>
 #include <linux/sched.h>
 #include <linux/sched/signal.h>
@@ -109,7 +111,7 @@ void *dax_make_entry(unsigned long pfn, unsigned int order)
 {
 	return dax_encode_entry(pfn, order, 0);
 }
-EXPORT_SYMBOL_IF_KUNIT(dax_make_entry);
+EXPORT_SYMBOL_NS_GPL(dax_make_entry, DAX);
 
 /**
  * dax_make_zero_entry - encode an entry of a hole that is mapped for reading
@@ -386,7 +388,7 @@ void dax_unlock_entry(struct xa_state *xas, void *entry)
 	xas_unlock_irq(xas);
 	dax_wake_entry(xas, entry, WAKE_NEXT);
 }
-EXPORT_SYMBOL_IF_KUNIT(dax_unlock_entry);
+EXPORT_SYMBOL_NS_GPL(dax_unlock_entry, DAX);
 
 /*
  * Return: The entry stored at this location before it was locked.
@@ -492,6 +494,8 @@ static bool dax_associate_entry(void *entry, struct address_space *mapping,
 		WRITE_ONCE(folio->mapping, mapping);
 		folio->index = index;
 	}
+	trace_dax_associate(mapping, dax_to_pfn(entry), order,
+			    shared ? folio->page.share : 0);
 	associated = true;
 unlock:
 	spin_unlock(lock);
@@ -519,6 +523,8 @@ static bool dax_disassociate_entry(void *entry, struct address_space *mapping,
 	folio = dax_entry_folio(entry);
 	if (dax_folio_is_shared(folio) && folio->page.share > 1) {
 		folio->page.share--;
+		trace_dax_disassociate(mapping, dax_to_pfn(entry), 0,
+				       folio->page.share);
 		goto unlock;
 	}
 
@@ -530,6 +536,8 @@ static bool dax_disassociate_entry(void *entry, struct address_space *mapping,
 		/* Left by those who mapped or pinned it; here they say nothing. */
 		folio_clear_dirty(folio);
 		folio_clear_referenced(folio);
+		trace_dax_disassociate(mapping, dax_to_pfn(entry),
+				       dax_entry_order(entry), 0);
 	}
 	if (idle) {
 		/* What maps it has a reference for each of its page tables. */
@@ -622,13 +630,17 @@ static struct folio *dax_busy_folio(void *entry)
  * Get the folio of a page that the caller has the locked entry of, or that is
  * on a device with folios of one order only.
  *
- * Return: NULL if the device is going away.
+ * Return: NULL if the device is going away. A folio that is still pinned must
+ * not be mapped again then, see dax_unmap_device().
  */
 static struct folio *dax_get_folio(unsigned long pfn)
 {
 	spinlock_t *lock = dax_association_lock(pfn);
 	struct folio *folio = pfn_folio(pfn);
 
+	if (folio_is_zone_device(folio) &&
+	    percpu_ref_is_dying(&page_pgmap(&folio->page)->ref))
+		return NULL;
 	if (folio_try_get(folio))
 		return folio;
 
@@ -664,8 +676,10 @@ vm_fault_t dax_map_pfn(struct vm_fault *vmf, unsigned long pfn,
 	struct folio *folio = dax_get_folio(pfn);
 	vm_fault_t ret = VM_FAULT_FALLBACK;
 
-	if (!folio)
+	if (!folio) {
+		trace_dax_map_failed(vmf, pfn, order, VM_FAULT_SIGBUS);
 		return VM_FAULT_SIGBUS;
+	}
 
 	if (!order)
 		ret = vmf_insert_folio_pte(vmf, pfn_to_page(pfn), write);
@@ -674,6 +688,8 @@ vm_fault_t dax_map_pfn(struct vm_fault *vmf, unsigned long pfn,
 	else if (IS_ENABLED(CONFIG_HAVE_ARCH_TRANSPARENT_HUGEPAGE_PUD) &&
 		 order == PUD_ORDER)
 		ret = vmf_insert_folio_pud(vmf, folio, write);
+	if (ret != VM_FAULT_NOPAGE)
+		trace_dax_map_failed(vmf, pfn, order, ret);
 	/* See dax_wait_layout(), which tests for this after it is on the queue. */
 	smp_mb();
 	wake_up_var(folio);
@@ -713,9 +729,8 @@ static struct address_space *dax_page_mapping(struct page *page, pgoff_t *index)
  *
  * Context: Process context, may sleep, takes the i_pages lock. The device, and
  * so @page, cannot go away.
- * Return: A cookie to pass to dax_unlock_mapping_entry(), which is ~0UL for a
- * page of device-dax, where nothing is locked; or 0 if no entry has the page to
- * itself.
+ * Return: A cookie to pass to dax_unlock_mapping_entry(), or 0 if no entry has
+ * the page to itself.
  */
 dax_entry_t dax_lock_page(struct page *page, struct address_space **mappingp,
 			  pgoff_t *indexp)
@@ -731,17 +746,6 @@ dax_entry_t dax_lock_page(struct page *page, struct address_space **mappingp,
 		*mappingp = mapping;
 		entry = NULL;
 		if (!mapping || !dax_mapping(mapping))
-			break;
-
-		/*
-		 * In the device-dax case there's no need to lock, a
-		 * struct dev_pagemap pin is sufficient to keep the
-		 * inode alive, and we assume we have dev_pagemap pin
-		 * otherwise we would not have a valid pfn_to_page()
-		 * translation.
-		 */
-		entry = (void *)~0UL;
-		if (S_ISCHR(mapping->host->i_mode))
 			break;
 
 		xas.xa = &mapping->i_pages;
@@ -919,31 +923,33 @@ fallback:
 	xas_unlock_irq(xas);
 	return dax_fault_to_entry(VM_FAULT_FALLBACK);
 }
-EXPORT_SYMBOL_IF_KUNIT(dax_grab_entry);
+EXPORT_SYMBOL_NS_GPL(dax_grab_entry, DAX);
 
-/**
- * dax_layout_busy_folio - find first pinned folio in a range of @mapping
- * @mapping: address space to scan for a folio that is not idle
- * @start: Starting offset. Page containing 'start' is included.
- * @end: End offset. Page containing 'end' is included. If 'end' is LLONG_MAX,
- *       pages from 'start' till the end of file are included.
- *
- * A filesystem uses this interface to determine if any page in the mapping
- * is busy, i.e. for DMA, or other get_user_pages() usages.
- *
- * It is expected that the filesystem is holding locks to block the
- * establishment of new mappings in this address_space. I.e. it expects
- * to be able to run unmap_mapping_range() and subsequently not race
- * mapping_mapped() becoming true.
- *
- * Context: Process context, may sleep, takes i_mmap_rwsem and the i_pages lock.
- * The range is unmapped on return, and has no entries of shared pages, except
- * for such as are pinned or dirty.
- * Return: The first pinned folio, not referenced, or NULL. It stays valid as
- * long as the device does.
+/*
+ * As dax_busy_folio(), for use without the i_pages lock: with a reference on the
+ * device, so that the folio can be looked at until dax_release_folio().
  */
-struct folio *dax_layout_busy_folio(struct address_space *mapping,
-				    loff_t start, loff_t end)
+static struct folio *dax_hold_busy_folio(void *entry)
+{
+	struct folio *folio = dax_busy_folio(entry);
+
+	/* What uses it has one, too. If there is none left, it has become idle. */
+	if (folio && !percpu_ref_tryget(&page_pgmap(&folio->page)->ref))
+		folio = NULL;
+	return folio;
+}
+
+static void dax_release_folio(struct folio *folio)
+{
+	put_dev_pagemap(page_pgmap(&folio->page));
+}
+
+/*
+ * Unmap a range of a file and find the first pinned folio in it, which the
+ * caller has to release. See dax_layout_busy_folio().
+ */
+static struct folio *dax_hold_layout_folio(struct address_space *mapping,
+					   loff_t start, loff_t end)
 {
 	void *entry;
 	bool left;
@@ -993,7 +999,7 @@ struct folio *dax_layout_busy_folio(struct address_space *mapping,
 			entry = dax_walk_unlocked_entry(&xas);
 		left = entry && dax_leave_entry(&xas, mapping, entry);
 		if (entry && !left)
-			folio = dax_busy_folio(entry);
+			folio = dax_hold_busy_folio(entry);
 		dax_put_unlocked_entry(&xas, entry,
 				       left ? WAKE_ALL : WAKE_NEXT);
 		if (folio)
@@ -1001,6 +1007,37 @@ struct folio *dax_layout_busy_folio(struct address_space *mapping,
 		dax_pause_walk(&xas, &scanned);
 	}
 	xas_unlock_irq(&xas);
+	return folio;
+}
+
+/**
+ * dax_layout_busy_folio - find first pinned folio in a range of @mapping
+ * @mapping: address space to scan for a folio that is not idle
+ * @start: Starting offset. Page containing 'start' is included.
+ * @end: End offset. Page containing 'end' is included. If 'end' is LLONG_MAX,
+ *       pages from 'start' till the end of file are included.
+ *
+ * A filesystem uses this interface to determine if any page in the mapping
+ * is busy, i.e. for DMA, or other get_user_pages() usages.
+ *
+ * It is expected that the filesystem is holding locks to block the
+ * establishment of new mappings in this address_space. I.e. it expects
+ * to be able to run unmap_mapping_range() and subsequently not race
+ * mapping_mapped() becoming true.
+ *
+ * Context: Process context, may sleep, takes i_mmap_rwsem and the i_pages lock.
+ * The range is unmapped on return, and has no entries of shared pages, except
+ * for such as are pinned or dirty.
+ * Return: The first pinned folio, not referenced, or NULL. It stays valid as
+ * long as the device does.
+ */
+struct folio *dax_layout_busy_folio(struct address_space *mapping,
+				    loff_t start, loff_t end)
+{
+	struct folio *folio = dax_hold_layout_folio(mapping, start, end);
+
+	if (folio)
+		dax_release_folio(folio);
 	return folio;
 }
 EXPORT_SYMBOL_NS_GPL(dax_layout_busy_folio, DAX);
@@ -1024,14 +1061,20 @@ static int dax_wait_layout(struct inode *inode, loff_t start, loff_t end,
 	struct folio *folio;
 	int error;
 
-	while ((folio = dax_layout_busy_folio(inode->i_mapping, start, end))) {
+	while ((folio = dax_hold_layout_folio(inode->i_mapping, start, end))) {
+		trace_dax_wait_layout(inode, folio_pfn(folio), 0);
 		/* What maps the folio may be faster than we are. */
-		if (signal_pending_state(state, current))
-			return -ERESTARTSYS;
-		cond_resched();
-		error = ___wait_var_event(folio, dax_folio_is_idle(folio) ||
-					  dax_folio_is_mapped(folio),
-					  state, 0, 0, wait(inode));
+		if (signal_pending_state(state, current)) {
+			error = -ERESTARTSYS;
+		} else {
+			cond_resched();
+			error = ___wait_var_event(folio,
+						  dax_folio_is_idle(folio) ||
+						  dax_folio_is_mapped(folio),
+						  state, 0, 0, wait(inode));
+		}
+		trace_dax_wait_layout_done(inode, folio_pfn(folio), error);
+		dax_release_folio(folio);
 		if (error)
 			return error;
 	}
@@ -1115,8 +1158,8 @@ int dax_wait_unpinned(struct inode *inode, unsigned int state)
 }
 EXPORT_SYMBOL_IF_KUNIT(dax_wait_unpinned);
 
-static struct folio *dax_find_busy_folio(struct address_space *mapping,
-					 pgoff_t index)
+static struct folio *dax_hold_folio_at(struct address_space *mapping,
+				       pgoff_t index)
 {
 	XA_STATE(xas, &mapping->i_pages, index);
 	struct folio *folio = NULL;
@@ -1125,7 +1168,7 @@ static struct folio *dax_find_busy_folio(struct address_space *mapping,
 	xas_lock_irq(&xas);
 	entry = dax_get_unlocked_entry(&xas, 0);
 	if (entry)
-		folio = dax_busy_folio(entry);
+		folio = dax_hold_busy_folio(entry);
 	dax_put_unlocked_entry(&xas, entry, WAKE_NEXT);
 	xas_unlock_irq(&xas);
 	return folio;
@@ -1156,10 +1199,14 @@ vm_fault_t dax_make_way(struct address_space *mapping, pgoff_t index)
 	if (!invalidate_inode_pages2_range(mapping, index, index))
 		return VM_FAULT_NOPAGE;
 
-	folio = dax_find_busy_folio(mapping, index);
-	if (folio)
+	folio = dax_hold_folio_at(mapping, index);
+	if (folio) {
+		trace_dax_wait_layout(mapping->host, folio_pfn(folio), 0);
 		wait_var_event_timeout(folio, dax_folio_is_idle(folio) ||
 				       dax_folio_is_mapped(folio), HZ);
+		trace_dax_wait_layout_done(mapping->host, folio_pfn(folio), 0);
+		dax_release_folio(folio);
+	}
 	/* A fault in the kernel is repeated without a look at signals. */
 	return fatal_signal_pending(current) ? VM_FAULT_SIGBUS :
 					       VM_FAULT_NOPAGE;
@@ -1185,11 +1232,11 @@ void dax_delete_mapping_entry(struct address_space *mapping, pgoff_t index)
 	/*
 	 * This gets called from truncate / punch_hole path. As such, the caller
 	 * must hold locks protecting against concurrent modifications of the
-	 * page cache (usually fs-private i_mmap_sem for writing). Since the
-	 * caller has seen a DAX entry for this index, we better find it
-	 * at that index as well, with pages that nothing has pinned.
+	 * page cache (usually fs-private i_mmap_sem for writing). The DAX entry
+	 * that it has seen for this index is still there, with pages that
+	 * nothing has pinned, unless their device has gone away meanwhile.
 	 */
-	if (!WARN_ON_ONCE(!xa_is_value(entry)))
+	if (entry && !WARN_ON_ONCE(!xa_is_value(entry)))
 		dax_remove_entry(&xas, mapping, entry);
 
 	dax_put_unlocked_entry(&xas, entry, WAKE_ALL);
@@ -1268,6 +1315,214 @@ void dax_remove_large_entries(struct address_space *mapping, pgoff_t start,
 	xas_unlock_irq(&xas);
 }
 EXPORT_SYMBOL_IF_KUNIT(dax_remove_large_entries);
+
+/* Is @entry, which may be locked, one of pages of @pgmap? */
+static bool dax_entry_is_on(void *entry, struct dev_pagemap *pgmap)
+{
+	return xa_is_value(entry) && dax_has_pages(entry) &&
+	       pgmap_pfn_valid(pgmap, dax_to_pfn(entry));
+}
+
+static void dax_unmap_mapping(struct address_space *mapping,
+			      struct dev_pagemap *pgmap)
+{
+	XA_STATE(xas, &mapping->i_pages, 0);
+	bool found = false;
+	void *entry;
+
+	rcu_read_lock();
+	xas_for_each(&xas, entry, ULONG_MAX) {
+		if (xas_retry(&xas, entry))
+			continue;
+		found = dax_entry_is_on(entry, pgmap);
+		if (found)
+			break;
+		if (need_resched()) {
+			xas_pause(&xas);
+			cond_resched_rcu();
+		}
+	}
+	rcu_read_unlock();
+	/* Whatever else the file has mapped comes back by page faults. */
+	if (found)
+		unmap_mapping_pages(mapping, 0, 0, false);
+}
+
+static void dax_forget_entry(struct xa_state *xas,
+			     struct address_space *mapping, void *entry)
+{
+	/* It is not flushed any more, which fsync(2) has to say. */
+	if (xas_get_mark(xas, PAGECACHE_TAG_DIRTY))
+		mapping_set_error(mapping, -EIO);
+	dax_remove_entry(xas, mapping, entry);
+}
+
+static void dax_forget_mapping(struct address_space *mapping,
+			       struct dev_pagemap *pgmap)
+{
+	XA_STATE(xas, &mapping->i_pages, 0);
+	unsigned int scanned = 0;
+	void *entry;
+
+	xas_lock_irq(&xas);
+	xas_for_each(&xas, entry, ULONG_MAX) {
+		if (dax_entry_is_on(entry, pgmap)) {
+			if (dax_is_locked(entry))
+				entry = dax_walk_unlocked_entry(&xas);
+			if (entry && dax_entry_is_on(entry, pgmap))
+				dax_forget_entry(&xas, mapping, entry);
+			dax_put_unlocked_entry(&xas, entry, WAKE_ALL);
+		}
+		dax_pause_walk(&xas, &scanned);
+	}
+	xas_unlock_irq(&xas);
+}
+
+/*
+ * As dax_forget_mapping(), for an inode that is being evicted. It does not go
+ * away as long as it is on the list of its superblock.
+ *
+ * Return: false if the lock of that list was dropped, and it is to be called
+ * again if the inode is there still.
+ */
+static bool dax_forget_evicted(struct inode *inode, struct dev_pagemap *pgmap)
+	__must_hold(&inode->i_sb->s_inode_list_lock)
+{
+	spinlock_t *list_lock = &inode->i_sb->s_inode_list_lock;
+	struct address_space *mapping = &inode->i_data;
+	XA_STATE(xas, &mapping->i_pages, 0);
+	unsigned int removed = 0;
+	void *entry;
+
+	xas_lock_irq(&xas);
+	xas_for_each(&xas, entry, ULONG_MAX) {
+		if (!dax_entry_is_on(entry, pgmap))
+			continue;
+		if (dax_is_locked(entry)) {
+			spin_unlock(list_lock);
+			dax_wait_entry_unlocked(&xas, entry);
+			return false;
+		}
+		dax_forget_entry(&xas, mapping, entry);
+		dax_wake_entry(&xas, entry, WAKE_ALL);
+		if (++removed == XA_CHECK_SCHED) {
+			spin_unlock(list_lock);
+			xas_unlock_irq(&xas);
+			cond_resched();
+			return false;
+		}
+	}
+	xas_unlock_irq(&xas);
+	return true;
+}
+
+struct dax_removal {
+	struct dev_pagemap *pgmap;
+	bool forget;
+};
+
+static bool dax_may_have_entries(struct inode *inode)
+{
+	return dax_mapping(&inode->i_data) && !mapping_empty(&inode->i_data);
+}
+
+static void dax_remove_from_sb(struct super_block *sb, void *arg)
+{
+	struct inode *inode, *toput = NULL;
+	struct dax_removal *removal = arg;
+	unsigned long state;
+
+again:
+	spin_lock(&sb->s_inode_list_lock);
+	list_for_each_entry(inode, &sb->s_inodes, i_sb_list) {
+		if (!dax_may_have_entries(inode) && !need_resched())
+			continue;
+		spin_lock(&inode->i_lock);
+		state = inode->i_state & (I_FREEING | I_WILL_FREE | I_NEW);
+		if (!state)
+			__iget(inode);
+		spin_unlock(&inode->i_lock);
+		if (state) {
+			if (state & I_NEW || !removal->forget ||
+			    dax_forget_evicted(inode, removal->pgmap))
+				continue;
+			goto again;
+		}
+		spin_unlock(&sb->s_inode_list_lock);
+
+		if (removal->forget)
+			dax_forget_mapping(&inode->i_data, removal->pgmap);
+		else
+			dax_unmap_mapping(&inode->i_data, removal->pgmap);
+		iput_deferred(toput);
+		toput = inode;
+
+		cond_resched();
+		spin_lock(&sb->s_inode_list_lock);
+	}
+	spin_unlock(&sb->s_inode_list_lock);
+	iput_deferred(toput);
+}
+
+/*
+ * Have all files of all filesystems unmap, or forget, the pages of a device. A
+ * reference on an inode that turns out to be the last one is left to a worker:
+ * eviction may wait for pins, and for a frozen filesystem, which is thawed with
+ * the lock that is held here.
+ */
+static void dax_remove_device(struct dev_pagemap *pgmap, bool forget)
+{
+	struct dax_removal removal = { pgmap, forget };
+
+	iterate_supers_dax(dax_remove_from_sb, &removal);
+}
+
+/* Is it memory that DAX files can have? */
+static bool dax_has_device(struct dev_pagemap *pgmap)
+{
+	return pgmap->type == MEMORY_DEVICE_FS_DAX ||
+	       pgmap->type == MEMORY_DEVICE_GENERIC;
+}
+
+/**
+ * dax_unmap_device - unmap what DAX files have mapped of a device
+ * @pgmap: the device memory, of which no folio can be requested any more
+ *
+ * All files with entries that lead to the device are looked for, whatever is
+ * between them and the device (as device-mapper), and whatever their filesystems
+ * have done when the device said that it goes away. Who touches the memory
+ * gets SIGBUS from now on. Pins stay.
+ *
+ * Context: Process context, may sleep, takes s_umount and i_mmap_rwsem.
+ */
+void dax_unmap_device(struct dev_pagemap *pgmap)
+{
+	if (!dax_has_device(pgmap))
+		return;
+
+	/* After this, page faults that have not seen @pgmap dying are through. */
+	dax_synchronize();
+	dax_remove_device(pgmap, false);
+}
+EXPORT_SYMBOL_IF_KUNIT(dax_unmap_device);
+
+/**
+ * dax_forget_device - remove the entries that lead to a device
+ * @pgmap: the device memory, which nobody uses any more
+ *
+ * As long as an entry is in a file, whoever holds its lock or the i_pages lock
+ * may look at its folio. After this there is none, though the files may stay
+ * open and be truncated, evicted or unmounted much later. What had not been
+ * flushed is reported as a write-back error.
+ *
+ * Context: Process context, may sleep, takes s_umount and the i_pages lock.
+ */
+void dax_forget_device(struct dev_pagemap *pgmap)
+{
+	if (dax_has_device(pgmap))
+		dax_remove_device(pgmap, true);
+}
+EXPORT_SYMBOL_IF_KUNIT(dax_forget_device);
 
 /**
  * dax_insert_entry - give an entry the pages that a page fault is to map
@@ -1356,7 +1611,7 @@ refused:
 	xas_unlock_irq(xas);
 	return ret;
 }
-EXPORT_SYMBOL_IF_KUNIT(dax_insert_entry);
+EXPORT_SYMBOL_NS_GPL(dax_insert_entry, DAX);
 
 /*
  * Wait for *@entryp, which was found locked, to be unlocked.

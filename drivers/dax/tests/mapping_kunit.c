@@ -1411,19 +1411,6 @@ static void entry_lock_by_page_of_none_fails(struct kunit *test)
 	inode->i_flags = S_DAX;
 }
 
-static void entry_lock_by_page_of_device_is_none(struct kunit *test)
-{
-	struct inode *inode = dax_test_inode(test);
-	void *entry = dax_test_insert(test, inode, DAX_TEST_INDEX, 0, 0, 0);
-	dax_entry_t cookie;
-
-	inode->i_mode = S_IFCHR;
-	cookie = dax_test_lock_page(0);
-	inode->i_mode = S_IFREG;
-	KUNIT_EXPECT_EQ(test, cookie, ~0UL);
-	KUNIT_EXPECT_PTR_EQ(test, dax_test_load(inode, DAX_TEST_INDEX), entry);
-}
-
 static void entry_lock_by_index_finds_page(struct kunit *test)
 {
 	unsigned int order = dax_test_param_order(test);
@@ -1545,13 +1532,12 @@ static void entry_truncated_leaves_neighbours(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, inode->i_data.nrpages, 1 + (1UL << order));
 }
 
-static void entry_truncated_twice_warns(struct kunit *test)
+static void entry_truncated_twice_is_removed_once(struct kunit *test)
 {
 	struct inode *inode = dax_test_inode(test);
 	struct dax_test_task *first, *second;
 	void *entry;
 
-	dax_test_requires_warnings(test);
 	dax_test_insert(test, inode, DAX_TEST_INDEX, 0, 0, 0);
 	entry = dax_test_lock(test, inode, DAX_TEST_INDEX, 0);
 	first = dax_test_start(test, task_truncate, inode, DAX_TEST_INDEX, 0);
@@ -1706,12 +1692,11 @@ static struct kunit_case dax_entry_cases[] = {
 	KUNIT_CASE(entry_grab_of_folio_is_sigbus),
 	KUNIT_CASE_PARAM(entry_lock_by_page_finds_it, size_gen_params),
 	KUNIT_CASE(entry_lock_by_page_of_none_fails),
-	KUNIT_CASE(entry_lock_by_page_of_device_is_none),
 	KUNIT_CASE_PARAM(entry_lock_by_index_finds_page, size_gen_params),
 	KUNIT_CASE(entry_lock_by_index_of_hole_is_none),
 	KUNIT_CASE_PARAM(entry_truncated_while_locked_is_removed, size_gen_params),
 	KUNIT_CASE(entry_truncated_leaves_neighbours),
-	KUNIT_CASE(entry_truncated_twice_warns),
+	KUNIT_CASE(entry_truncated_twice_is_removed_once),
 	KUNIT_CASE_PARAM(entry_truncated_while_pinned_warns, size_gen_params),
 	KUNIT_CASE_PARAM(entry_invalidated_while_locked_is_removed, size_gen_params),
 	KUNIT_CASE_PARAM(entry_invalidated_while_dirty_is_kept, size_gen_params),
@@ -2986,6 +2971,135 @@ static void layout_of_device_that_goes_is_waited_for(struct kunit *test)
 	release_mem_region(res->start, resource_size(res));
 }
 
+static void layout_unmapped_with_device_keeps_entry(struct kunit *test)
+{
+	unsigned int order = dax_test_param_order(test);
+	struct inode *inode = dax_test_inode(test);
+	unsigned long addr = dax_test_map(test, inode, order);
+	struct folio *folio;
+	void *entry;
+
+	entry = dax_test_insert(test, inode, DAX_TEST_INDEX, 0, order, 0);
+	folio = dax_test_folio(0);
+	dax_test_touch(test, addr);
+	KUNIT_EXPECT_TRUE(test, folio_mapped(folio));
+	dax_unmap_device(&dax_test_world.pgmap);
+	KUNIT_EXPECT_TRUE(test, dax_folio_is_idle(folio));
+	KUNIT_EXPECT_PTR_EQ(test, dax_test_load(inode, DAX_TEST_INDEX), entry);
+	dax_test_unmap(addr, order);
+}
+
+static void layout_forgotten_with_device_has_no_pages(struct kunit *test)
+{
+	unsigned int order = dax_test_param_order(test);
+	struct inode *one = dax_test_inode(test), *two = dax_test_inode(test);
+	pgoff_t next = DAX_TEST_INDEX + (1UL << order);
+
+	dax_test_insert(test, one, DAX_TEST_INDEX, 0, order, DAX_INSERT_DIRTY);
+	dax_test_insert_zero(test, one, next, 0);
+	dax_test_insert_empty(test, one, next + 1, 0);
+	dax_test_insert(test, two, 0, 1UL << order, 0, 0);
+	dax_forget_device(&dax_test_world.pgmap);
+	KUNIT_EXPECT_NULL(test, dax_test_load(one, DAX_TEST_INDEX));
+	KUNIT_EXPECT_NULL(test, dax_test_load(two, 0));
+	KUNIT_EXPECT_NOT_NULL(test, dax_test_load(one, next));
+	KUNIT_EXPECT_NOT_NULL(test, dax_test_load(one, next + 1));
+	KUNIT_EXPECT_EQ(test, one->i_data.nrpages, 2);
+	KUNIT_EXPECT_EQ(test, two->i_data.nrpages, 0);
+	KUNIT_EXPECT_EQ(test, dax_test_used_pages((1UL << order) + 1), 0);
+
+	/* What was dirty has been lost, which is for one to hear. */
+	KUNIT_EXPECT_EQ(test, filemap_check_errors(&one->i_data), -EIO);
+	KUNIT_EXPECT_EQ(test, filemap_check_errors(&two->i_data), 0);
+}
+
+static void layout_shared_and_forgotten_has_no_pages(struct kunit *test)
+{
+	struct inode *one = dax_test_inode(test), *two = dax_test_inode(test);
+
+	dax_test_insert(test, one, 0, 0, 0, DAX_INSERT_SHARED);
+	dax_test_insert(test, two, DAX_TEST_INDEX, 0, 0, DAX_INSERT_SHARED);
+	dax_forget_device(&dax_test_world.pgmap);
+	KUNIT_EXPECT_EQ(test, one->i_data.nrpages, 0);
+	KUNIT_EXPECT_EQ(test, two->i_data.nrpages, 0);
+	KUNIT_EXPECT_EQ(test, dax_test_used_pages(1), 0);
+}
+
+/* Of another device, and of a type of memory that DAX has nothing to do with. */
+static void layout_of_other_device_is_not_forgotten(struct kunit *test)
+{
+	struct dev_pagemap other = dax_test_world.pgmap;
+	struct inode *inode = dax_test_inode(test);
+	void *entry = dax_test_insert(test, inode, 0, 0, 0, DAX_INSERT_DIRTY);
+
+	other.range.start = dax_test_world.pgmap.range.end + 1;
+	other.range.end = other.range.start + PAGE_SIZE - 1;
+	dax_forget_device(&other);
+	KUNIT_EXPECT_PTR_EQ(test, dax_test_load(inode, 0), entry);
+
+	other.range = dax_test_world.pgmap.range;
+	other.type = MEMORY_DEVICE_PCI_P2PDMA;
+	dax_forget_device(&other);
+	KUNIT_EXPECT_PTR_EQ(test, dax_test_load(inode, 0), entry);
+	KUNIT_EXPECT_EQ(test, filemap_check_errors(&inode->i_data), 0);
+}
+
+static void task_forget_device(struct dax_test_task *t)
+{
+	dax_forget_device(&dax_test_world.pgmap);
+}
+
+static void layout_forgotten_while_locked_goes_later(struct kunit *test)
+{
+	unsigned int order = dax_test_param_order(test);
+	struct inode *inode = dax_test_inode(test);
+
+	dax_test_insert(test, inode, DAX_TEST_INDEX, 0, order, 0);
+	dax_test_meets_locked(test, task_forget_device, inode, order);
+	dax_test_expect_removed(test, inode, order);
+}
+
+/*
+ * The eviction of an inode waits for a page of one device while another one,
+ * of which it has a page too, goes away.
+ */
+static void layout_forgotten_under_eviction_goes(struct kunit *test)
+{
+	struct inode *inode = dax_test_inode(test);
+	XA_STATE(xas, &inode->i_data.i_pages, 1);
+	struct dax_test_eviction *eviction;
+	static struct dev_pagemap pgmap;
+	struct dax_test_task *t;
+	struct resource *res;
+	struct folio *folio;
+	void *entry;
+
+	res = dax_test_map_device(&pgmap, memremap_compat_align());
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, res);
+	dax_test_insert(test, inode, 0, 0, 0, 0);
+	folio = dax_test_pin(test, 0);
+	entry = dax_grab_entry(&xas, &inode->i_data, 0);
+	KUNIT_ASSERT_FALSE(test, dax_is_fault(entry));
+	KUNIT_EXPECT_EQ(test, 0,
+			dax_insert_entry(&xas, &inode->i_data, &entry,
+					 dax_make_entry(PHYS_PFN(res->start), 0),
+					 0));
+	eviction = dax_test_follow(test);
+	complete_all(&eviction->go_on);
+	iput(inode);
+
+	/* The entry is locked still. */
+	t = dax_test_start_pgmap(test, task_unmap_device, &pgmap);
+	dax_test_expect_sleeps(test, t);
+	dax_unlock_entry(&xas, entry);
+	dax_test_join(test, t);
+	release_mem_region(res->start, resource_size(res));
+
+	KUNIT_EXPECT_FALSE(test, completion_done(&eviction->begun));
+	folio_put(folio);
+	dax_test_expect_evicted(test, eviction);
+}
+
 /*
  * dax_layout: entries that make room for others
  */
@@ -3312,6 +3426,14 @@ static struct kunit_case dax_layout_cases[] = {
 	KUNIT_CASE_PARAM(layout_mapped_meanwhile_is_unmapped, size_gen_params),
 	KUNIT_CASE(layout_mapped_by_others_is_left),
 	KUNIT_CASE(layout_of_device_that_goes_is_waited_for),
+	KUNIT_CASE_PARAM(layout_unmapped_with_device_keeps_entry, size_gen_params),
+	KUNIT_CASE_PARAM(layout_forgotten_with_device_has_no_pages,
+			 size_gen_params),
+	KUNIT_CASE(layout_shared_and_forgotten_has_no_pages),
+	KUNIT_CASE(layout_of_other_device_is_not_forgotten),
+	KUNIT_CASE_PARAM(layout_forgotten_while_locked_goes_later,
+			 size_gen_params),
+	KUNIT_CASE(layout_forgotten_under_eviction_goes),
 	KUNIT_CASE_PARAM(layout_large_entries_are_removed, large_size_gen_params),
 	KUNIT_CASE_PARAM(layout_without_large_entries_is_shared,
 			 large_size_gen_params),

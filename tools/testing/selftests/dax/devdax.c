@@ -10,6 +10,7 @@
 
 #include "../kselftest_harness.h"
 #include "pin.h"
+#include "provided.h"
 #include "provider.h"
 
 #define BEFORE 'b'
@@ -65,16 +66,10 @@ FIXTURE_SETUP(devdax)
 	*device = none;
 	self->pin = no_pin;
 	self->page = sysconf(_SC_PAGESIZE);
-	switch (devdax_up(variant->align, device->path, sizeof(device->path),
-			  why)) {
-	case LACKING:
-		SKIP(return, "%s", why);
-	case BROKEN:
-		ASSERT_STREQ("", why);
-		break;
-	case PROVIDED:
-		break;
-	}
+	if (!provided(_metadata,
+		      devdax_up(variant->align, device->path,
+				sizeof(device->path), why), why))
+		return;
 	device->fd = open(device->path, O_RDWR | O_CLOEXEC);
 	ASSERT_LE(0, device->fd);
 	ASSERT_EQ(0, device_map(device, variant->align, BEFORE));

@@ -18,6 +18,7 @@
 
 #include "../kselftest_harness.h"
 #include "operation.h"
+#include "provided.h"
 
 #define PTE_SIZE 4096UL
 #define PMD_SIZE (2UL << 20)
@@ -33,15 +34,8 @@ static void set_up(struct __test_metadata *_metadata, struct scene *s,
 	char why[REASON_MAX] = "";
 	long faults;
 
-	switch (provider_up(fs, why)) {
-	case LACKING:
-		SKIP(return, "%s", why);
-	case BROKEN:
-		ASSERT_STREQ("", why);
-		break;
-	case PROVIDED:
-		break;
-	}
+	if (!provided(_metadata, provider_up(fs, why), why))
+		return;
 	if (huge && !fs->huge_faults)
 		SKIP(return, "%s has no huge mappings", fs->name);
 

@@ -8,6 +8,7 @@
 
 #include "../kselftest_harness.h"
 #include "mapped.h"
+#include "provided.h"
 #include "view.h"
 
 #define SIZE (2 * PMD_SIZE)
@@ -85,15 +86,8 @@ FIXTURE_SETUP(mapped)
 	m->fs = provider_find(variant->fs);
 	m->unit = variant->unit;
 	m->shared = variant->shared;
-	switch (provider_up(m->fs, why)) {
-	case LACKING:
-		SKIP(return, "%s", why);
-	case BROKEN:
-		ASSERT_STREQ("", why);
-		break;
-	case PROVIDED:
-		break;
-	}
+	if (!provided(_metadata, provider_up(m->fs, why), why))
+		return;
 	ASSERT_EQ(0, mapped_open(m, "mapped", SIZE)) {
 		mapped_close(m);
 		mapped_delete(m);

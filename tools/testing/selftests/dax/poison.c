@@ -15,6 +15,7 @@
 
 #include "../kselftest_harness.h"
 #include "mapped.h"
+#include "provided.h"
 #include "view.h"
 
 #define SIZE PMD_SIZE
@@ -157,15 +158,8 @@ FIXTURE_SETUP(poison)
 	if (!injects())
 		SKIP(return, "no MADV_HWPOISON (CONFIG_MEMORY_FAILURE)");
 	snprintf(name, sizeof(name), "%d%d", variant->unit, variant->shared);
-	switch (home_up(m->fs, name, why)) {
-	case LACKING:
-		SKIP(return, "%s", why);
-	case BROKEN:
-		ASSERT_STREQ("", why);
-		break;
-	case PROVIDED:
-		break;
-	}
+	if (!provided(_metadata, home_up(m->fs, name, why), why))
+		return;
 	snprintf(name, sizeof(name), "poisoned-%d", getpid());
 	ASSERT_EQ(0, mapped_open(m, name, SIZE)) {
 		mapped_close(m);

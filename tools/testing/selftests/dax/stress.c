@@ -17,6 +17,7 @@
 #include "../kselftest_harness.h"
 #include "counter.h"
 #include "crowd.h"
+#include "provided.h"
 #include "provider.h"
 #include "work.h"
 
@@ -158,15 +159,8 @@ FIXTURE_SETUP(stress)
 	ASSERT_FALSE(*left_stuck) {
 		TH_LOG("a worker of an earlier test is stuck");
 	}
-	switch (provider_up(s->fs, why)) {
-	case LACKING:
-		SKIP(return, "%s", why);
-	case BROKEN:
-		ASSERT_STREQ("", why);
-		break;
-	case PROVIDED:
-		break;
-	}
+	if (!provided(_metadata, provider_up(s->fs, why), why))
+		return;
 	ASSERT_EQ(0, make_file(s));
 	error = open_counters(s);
 	if (error == -ENOENT)
