@@ -1382,8 +1382,8 @@ static void dax_forget_mapping(struct address_space *mapping,
  * As dax_forget_mapping(), for an inode that is being evicted. It does not go
  * away as long as it is on the list of its superblock.
  *
- * Return: false if the lock of that list was dropped, and it is to be called
- * again if the inode is there still.
+ * Return: false if the lock of that list was dropped meanwhile. Then there may
+ * be more to do, or no such inode any more.
  */
 static bool dax_forget_evicted(struct inode *inode, struct dev_pagemap *pgmap)
 	__must_hold(&inode->i_sb->s_inode_list_lock)
@@ -1401,14 +1401,14 @@ static bool dax_forget_evicted(struct inode *inode, struct dev_pagemap *pgmap)
 		if (dax_is_locked(entry)) {
 			spin_unlock(list_lock);
 			dax_wait_entry_unlocked(&xas, entry);
+			spin_lock(list_lock);
 			return false;
 		}
 		dax_forget_entry(&xas, mapping, entry);
 		dax_wake_entry(&xas, entry, WAKE_ALL);
 		if (++removed == XA_CHECK_SCHED) {
-			spin_unlock(list_lock);
 			xas_unlock_irq(&xas);
-			cond_resched();
+			cond_resched_lock(list_lock);
 			return false;
 		}
 	}
@@ -1432,8 +1432,8 @@ static void dax_remove_from_sb(struct super_block *sb, void *arg)
 	struct dax_removal *removal = arg;
 	unsigned long state;
 
-again:
 	spin_lock(&sb->s_inode_list_lock);
+again:
 	list_for_each_entry(inode, &sb->s_inodes, i_sb_list) {
 		if (!dax_may_have_entries(inode) && !need_resched())
 			continue;

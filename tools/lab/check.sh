@@ -134,7 +134,8 @@ check_checkpatch()
 		cat "$CHECK/checkpatch"
 		return 1
 	fi
-	grep -vE '^include/trace/events/.*:(OPEN_ENDED_LINE|PARENTHESIS_ALIGNMENT):' "$CHECK/checkpatch" |
+	grep -E '[0-9]: (ERROR|WARNING|CHECK):' "$CHECK/checkpatch" |
+		grep -vE '^include/trace/events/.*:(OPEN_ENDED_LINE|PARENTHESIS_ALIGNMENT):' |
 		sed "s|^$3:|line |" >"$CHECK/new" || true
 	[ -s "$CHECK/new" ] || return 0
 	cat "$CHECK/new"

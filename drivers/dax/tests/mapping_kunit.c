@@ -3072,6 +3072,7 @@ static void layout_forgotten_under_eviction_goes(struct kunit *test)
 	struct dax_test_task *t;
 	struct resource *res;
 	struct folio *folio;
+	bool inserted;
 	void *entry;
 
 	res = dax_test_map_device(&pgmap, memremap_compat_align());
@@ -3080,10 +3081,9 @@ static void layout_forgotten_under_eviction_goes(struct kunit *test)
 	folio = dax_test_pin(test, 0);
 	entry = dax_grab_entry(&xas, &inode->i_data, 0);
 	KUNIT_ASSERT_FALSE(test, dax_is_fault(entry));
-	KUNIT_EXPECT_EQ(test, 0,
-			dax_insert_entry(&xas, &inode->i_data, &entry,
-					 dax_make_entry(PHYS_PFN(res->start), 0),
-					 0));
+	inserted = !dax_insert_entry(&xas, &inode->i_data, &entry,
+				     dax_make_entry(PHYS_PFN(res->start), 0), 0);
+	KUNIT_EXPECT_TRUE(test, inserted);
 	eviction = dax_test_follow(test);
 	complete_all(&eviction->go_on);
 	iput(inode);

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-# hazard.sh HAZARD FILESYSTEM: play one, with the program installed in /host.
-# The one line "HAZARD FILESYSTEM VERDICT WORDS" goes to /run/lab/hazard too.
+# hazard.sh HAZARD PROVIDER: play one, with the program installed in /host.
+# The one line "HAZARD PROVIDER VERDICT WORDS" goes to /run/lab/hazard too.
 set -u
 export FSDAX_PROGRAM=./dax_hazards
 

@@ -52,25 +52,30 @@ char *map_skewed(int fd, size_t size, int flags, size_t skew)
 
 /* Workers */
 
-__u64 worker_random(struct worker *w, __u64 below)
+__u64 seed_draw(__u64 *state, __u64 below)
 {
-	__u64 x = w->random;
+	__u64 x = *state;
 
 	x ^= x << 13;
 	x ^= x >> 7;
 	x ^= x << 17;
-	w->random = x;
+	*state = x;
 	return x % below;
 }
 
-/* Neighbouring seeds must not make for similar sequences: splitmix64. */
-static __u64 seed_mix(__u64 x)
+/* splitmix64; never 0, which seed_draw() would not get away from. */
+__u64 seed_mix(__u64 x)
 {
 	x += 0x9e3779b97f4a7c15ULL;
 	x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ULL;
 	x = (x ^ (x >> 27)) * 0x94d049bb133111ebULL;
 	x ^= x >> 31;
 	return x ? x : 1;
+}
+
+__u64 worker_random(struct worker *w, __u64 below)
+{
+	return seed_draw(&w->random, below);
 }
 
 void worker_begins(struct worker *w, const char *what, off_t at, size_t len)
@@ -88,14 +93,21 @@ static bool refusal(int error)
 	       error == EFAULT;		/* beyond the end of the file */
 }
 
+bool worker_excused(const struct worker *w, int error)
+{
+	return w->crowd->excuses && w->crowd->excuses(w, error);
+}
+
 void worker_ends(struct worker *w, int error)
 {
 	__atomic_store_n(&w->since, 0, __ATOMIC_RELEASE);
-	if (!error)
+	if (!error) {
 		w->done++;
-	else if (refusal(error))
-		w->refused++;
-	else
+		return;
+	}
+	w->refused++;
+	w->error = error;
+	if (!refusal(error) && !worker_excused(w, error))
 		worker_fails(w, strerror(error));
 }
 
@@ -105,6 +117,17 @@ void worker_fails(struct worker *w, const char *why)
 		return;
 	snprintf(w->failure, sizeof(w->failure), "%s: %s at page %#lx: %s",
 		 w->job->name, w->what, (unsigned long)(w->at / PAGE_4K), why);
+}
+
+unsigned long crowd_acts(const struct crowd *c, const struct job *but)
+{
+	unsigned long acts = 0;
+
+	for (unsigned int i = 0; i < c->nr; i++)
+		if (c->workers[i].job != but)
+			acts += __atomic_load_n(&c->workers[i].acts,
+						__ATOMIC_ACQUIRE);
+	return acts;
 }
 
 const char *crowd_failure(const struct crowd *c)
@@ -126,8 +149,10 @@ static void *worker_main(void *arg)
 	while (w->round < c->rounds) {
 		pthread_barrier_wait(&c->round_start);
 		w->round++;
-		for (unsigned int i = 0; i < w->job->batch; i++)
+		for (unsigned int i = 0; i < w->job->batch; i++) {
 			w->job->act(w);
+			__atomic_fetch_add(&w->acts, 1, __ATOMIC_RELEASE);
+		}
 	}
 	return NULL;
 }
@@ -147,27 +172,29 @@ static void team_detach(void)
 
 static bool team_open(const struct crowd *c, struct maps *m)
 {
+	memset(m, 0, sizeof(*m));
 	m->fd = open(c->path, O_RDWR);
 	if (m->fd < 0)
 		return false;
 	m->aligned = map_skewed(m->fd, c->size, MAP_SHARED, 0);
-	m->skewed = map_skewed(m->fd, c->size, MAP_SHARED, PAGE_4K);
-	m->copied = map_skewed(m->fd, c->size, MAP_PRIVATE, 0);
-	m->synced = NULL;
+	if (!c->huge_only)
+		m->skewed = map_skewed(m->fd, c->size, MAP_SHARED, PAGE_4K);
+	if (!c->device)
+		m->copied = map_skewed(m->fd, c->size, MAP_PRIVATE, 0);
 	if (c->map_sync)
 		m->synced = map_skewed(m->fd, c->size,
 				       MAP_SHARED_VALIDATE | MAP_SYNC, 0);
-	return m->aligned && m->skewed && m->copied &&
-	       (m->synced || !c->map_sync);
+	return m->aligned && (m->skewed || c->huge_only) &&
+	       (m->copied || c->device) && (m->synced || !c->map_sync);
 }
 
 static void team_unmap(const struct crowd *c, const struct maps *m)
 {
-	munmap(m->aligned, c->size);
-	munmap(m->skewed, c->size);
-	munmap(m->copied, c->size);
-	if (m->synced)
-		munmap(m->synced, c->size);
+	char * const all[] = { m->aligned, m->skewed, m->copied, m->synced };
+
+	for (size_t i = 0; i < ARRAY_SIZE(all); i++)
+		if (all[i])
+			munmap(all[i], c->size);
 }
 
 static bool team_work(struct crowd *c, unsigned int team, struct maps *maps)
@@ -203,11 +230,12 @@ static int team_main(struct crowd *c, unsigned int team)
 	struct maps maps;
 
 	team_detach();
-	if (!team_open(c, &maps) || !team_work(c, team, &maps))
+	if (!team_open(c, &maps) || (c->prepare && c->prepare()) ||
+	    !team_work(c, team, &maps))
 		return 1;
 	team_unmap(c, &maps);
 	if (pthread_barrier_wait(&c->all_unmapped) ==
-	    PTHREAD_BARRIER_SERIAL_THREAD) {
+	    PTHREAD_BARRIER_SERIAL_THREAD && !c->device) {
 		c->closer.maps = &maps;
 		c->closer.team = team;
 		c->closer.tid = getpid();

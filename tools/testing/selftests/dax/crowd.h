@@ -38,13 +38,13 @@ struct job {
 	void (*act)(struct worker *w);
 };
 
-/* A file's mappings, in one team. */
+/* A file's mappings, in one team. NULL where there is no such mapping. */
 struct maps {
 	int fd;
 	char *aligned;	/* as the huge pages of the file */
 	char *skewed;	/* one page off, so that every mapping is a small one */
 	char *copied;	/* a private one, aligned */
-	char *synced;	/* MAP_SYNC, aligned; NULL where there is none */
+	char *synced;	/* MAP_SYNC, aligned */
 };
 
 struct worker {
@@ -56,6 +56,7 @@ struct worker {
 	struct pin pin;
 	__u64 random;
 	unsigned int round;
+	__u64 whose;		/* the file worked on, 0 for the crowd's */
 
 	/* For whoever looks after the crowd. */
 	pid_t tid;
@@ -63,7 +64,9 @@ struct worker {
 	off_t at;
 	size_t len;
 	long since;		/* ms, 0 when not at work */
+	unsigned long acts;	/* of its job, from the first round on */
 	unsigned long done, refused, sigbus;
+	int error;		/* of what was refused last */
 	char failure[160];
 };
 
@@ -71,9 +74,18 @@ struct crowd {
 	const char *path;
 	size_t size;
 	bool map_sync, fallocates;	/* what the filesystem is able to do */
+	bool device;		/* of device-dax: private to nobody, no size */
+	bool huge_only;		/* what it maps */
 	unsigned long seed;
 	unsigned int rounds;
 	unsigned int stall;	/* seconds after which a worker is stuck */
+
+	/*
+	 * Where somebody sees to it that things fail: may this be why? SIGBUS is
+	 * EFAULT, or EHWPOISON if there was a page but it is lost.
+	 */
+	bool (*excuses)(const struct worker *w, int error);
+	int (*prepare)(void);	/* done by each team before it begins */
 
 	pid_t pids[CROWD_TEAMS];
 	unsigned int ended;	/* teams */
@@ -93,11 +105,15 @@ void crowd_hire(struct crowd *c, const struct job *job);
  */
 bool crowd_run(struct crowd *c);
 
+/* Acts of all workers but those who do @but. */
+unsigned long crowd_acts(const struct crowd *c, const struct job *but);
+
 /* What a worker found wrong first, or NULL. */
 const char *crowd_failure(const struct crowd *c);
 
 /* Called by workers. */
 __u64 worker_random(struct worker *w, __u64 below);
+bool worker_excused(const struct worker *w, int error);
 void worker_begins(struct worker *w, const char *what, off_t at, size_t len);
 void worker_ends(struct worker *w, int error);	/* an errno, or 0 */
 void worker_fails(struct worker *w, const char *why);
@@ -106,5 +122,9 @@ void worker_fails(struct worker *w, const char *why);
 char *map_skewed(int fd, size_t size, int flags, size_t skew);
 
 long now_ms(void);
+
+/* Sequences that a seed tells, and that differ much if seeds differ little. */
+__u64 seed_mix(__u64 seed);
+__u64 seed_draw(__u64 *state, __u64 below);
 
 #endif

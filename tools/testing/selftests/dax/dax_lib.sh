@@ -60,6 +60,19 @@ require_device()
 	export DAX_DEV
 }
 
+# The namespace below block device $1, whatever claims it.
+namespace_of()
+{
+	local owner
+
+	owner=$(readlink -f "/sys/block/${1##*/}/device") || return 1
+	if [ -s "$owner/namespace" ]; then
+		cat "$owner/namespace"
+	else
+		basename "$owner"
+	fi
+}
+
 # Arguments that select the tests of program $1 whose names contain $2.
 matching_tests()
 {

@@ -90,6 +90,9 @@ static void play_covered(struct __test_metadata *_metadata, struct scene *s,
 		       outcome_text(seen));
 	}
 	EXPECT_EQ(0, scene_reuse_blocks(s, op));
+	EXPECT_FALSE(run_ended(&s->run)) {
+		TH_LOG("%s waited, but not for the pin to go", op->name);
+	}
 	finish(_metadata, s);
 }
 

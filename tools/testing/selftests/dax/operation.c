@@ -184,6 +184,14 @@ static int close_with_pin_perform(struct scene *s)
 	return syscall(SYS_close, s->victim.fd) ? errno : 0;
 }
 
+/* A filesystem may kill whoever maps its files, so this process does not. */
+static int unbind_perform(struct scene *s)
+{
+	file_unmap(&s->victim);
+	file_unmap(&s->lower);
+	return -device_unbind(&s->device);
+}
+
 static int create_perform(struct scene *s)
 {
 	char path[PATH_MAX];
@@ -319,4 +327,9 @@ const struct operation op_exit_with_mount = {
 	.name = "exit with the mount and an own pin", .scope = SCOPE_FS,
 	.syscall = SYS_exit_group, .evicts = true,
 	.prepare = exit_with_mount_prepare, .perform = exit_with_mount_perform,
+};
+
+const struct operation op_unbind = {
+	.name = "unbind", .scope = SCOPE_FILE, .syscall = SYS_write,
+	.perform = unbind_perform,
 };

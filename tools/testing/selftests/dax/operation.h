@@ -5,6 +5,8 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
+#include "counter.h"
+#include "device.h"
 #include "pin.h"
 #include "provider.h"
 
@@ -45,12 +47,15 @@ extern const struct operation op_reflink_over_from_higher, op_dedupe_over;
 extern const struct operation op_write, op_store, op_write_beyond;
 extern const struct operation op_create, op_exit_with_pin, op_close_with_pin;
 extern const struct operation op_unmount_with_pin, op_exit_with_mount;
+extern const struct operation op_unbind;
 
 /* An operation under way. */
 struct run {
 	pid_t pid;
 	int pidfd;
 	long syscall;
+	struct counter waits;	/* that began for pages of the victim */
+	long long observed;	/* of these */
 	bool done;
 	int status;	/* of waitpid(2), once done */
 };
@@ -61,7 +66,8 @@ struct run {
  * the victim or parts of it; they have inode numbers below and above its own.
  */
 struct scene {
-	const struct provider *fs;
+	const struct provider *fs;	/* NULL on a device-dax device */
+	struct device device;	/* for op_unbind: what there is to unbind */
 	size_t align;	/* what one page table entry is to map */
 	size_t unit;	/* of the file, in terms of operations */
 	enum place place;
@@ -73,6 +79,14 @@ struct scene {
 
 /* Build the files of a scene on @fs, which is up. 0 or -errno. */
 int scene_build(struct scene *s, const struct provider *fs, size_t align);
+
+/*
+ * Make a provider available and build a scene on it, of which op_unbind knows
+ * what to unbind. If @name is "devdax", the only file, the victim, is a device
+ * of that alignment, and operations of filesystems are not for it.
+ */
+enum provision scene_up(struct scene *s, const char *name, size_t align,
+			char *why);
 void scene_clear(struct scene *s);
 void scene_close(struct scene *s);	/* its files, and their mappings */
 
@@ -98,7 +112,12 @@ enum outcome {
 const char *outcome_text(enum outcome outcome);
 
 int run_start(struct scene *s, const struct operation *op);
+
+/* What it does from now on: has a wait begun that it is in? */
 enum outcome run_observe(struct run *run);
+
+/* Whether it has ended by now. */
+bool run_ended(struct run *run);
 
 /* Wait for the end. 0, the operation's errno, or -1 when it does not end. */
 int run_finish(struct run *run);

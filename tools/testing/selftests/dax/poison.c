@@ -14,6 +14,7 @@
 #include <sys/prctl.h>
 
 #include "../kselftest_harness.h"
+#include "device.h"
 #include "mapped.h"
 #include "provided.h"
 #include "view.h"
@@ -86,29 +87,12 @@ FIXTURE_VARIANT_ADD(poison, xfs_rmap_shared) {
 /* Unbind the device and bind it again: its pages are new ones then, and good. */
 static int device_renew(void)
 {
-	char path[PATH_MAX], device[PATH_MAX], driver[PATH_MAX], *name;
-	int error = 0;
+	struct device device;
+	int error = device_find(&device, getenv("DAX_DEV"));
 
-	snprintf(path, sizeof(path), "/sys/block/%s/device",
-		 strrchr(getenv("DAX_DEV"), '/') + 1);
-	if (!realpath(path, device))
-		return -errno;
-	snprintf(path, sizeof(path), "%.4000s/driver", device);
-	if (!realpath(path, driver))
-		return -errno;
-	name = strrchr(device, '/') + 1;
-	for (int i = 0; i < 2 && !error; i++) {
-		int fd;
-
-		snprintf(path, sizeof(path), "%.4000s/%s", driver,
-			 i ? "bind" : "unbind");
-		fd = open(path, O_WRONLY | O_CLOEXEC);
-		if (fd < 0 || write(fd, name, strlen(name)) < 0)
-			error = -errno;
-		if (fd >= 0)
-			close(fd);
-	}
-	return error;
+	if (!error)
+		error = device_unbind(&device);
+	return error ? error : device_bind(&device);
 }
 
 /*

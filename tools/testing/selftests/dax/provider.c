@@ -2,6 +2,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <glob.h>
 #include <limits.h>
 #include <mntent.h>
 #include <stdio.h>
@@ -24,11 +25,11 @@
 #endif
 
 #define MKFS_DEV "@"
-#define TOOL_MISSING 127
 
 /*
  * Small filesystems, so that a test can fill one and thereby reuse every block
- * that was freed.
+ * that was freed. The large ones are for tests that turn the device into RAM,
+ * which is not done to the first and the last part of it.
  */
 #define ROOM_LEFT (40UL << 20)
 
@@ -67,6 +68,37 @@ static const struct provider providers[] = {
 			  "-d", "size=384m,agcount=2,su=2m,sw=1",
 			  "-l", "size=64m,su=4096",
 			  MKFS_DEV },
+	}, {
+		.name = "ext2_large", .fstype = "ext2", .options = "dax",
+		.mkfs = { "mkfs.ext2", "-q", "-F", "-b", "4096", "-m", "0",
+			  MKFS_DEV },
+	}, {
+		.name = "ext4_large", .fstype = "ext4", .options = "dax=always",
+		.huge_faults = true,
+		.mkfs = { "mkfs.ext4", "-q", "-F", "-b", "4096", "-m", "0",
+			  "-E", "stride=512,stripe_width=512,nodiscard",
+			  MKFS_DEV },
+	}, {
+		.name = "xfs_large", .fstype = "xfs", .options = "dax=always",
+		.huge_faults = true,
+		.mkfs = { "mkfs.xfs", "-q", "-f", "-K", "-m", "reflink=1,rmapbt=0",
+			  "-d", "agcount=2,su=2m,sw=1",
+			  "-l", "size=64m,su=4096",
+			  MKFS_DEV },
+	}, {
+		.name = "ext4_linear", .fstype = "ext4", .options = "dax=always",
+		.huge_faults = true,
+		.table = "0 524288 linear @ 524288",
+		.mkfs = { "mkfs.ext4", "-q", "-F", "-b", "4096", "-m", "0",
+			  "-E", "stride=512,stripe_width=512,nodiscard",
+			  MKFS_DEV, "96m" },
+	}, {
+		.name = "xfs_striped", .fstype = "xfs", .options = "dax=always",
+		.table = "0 1048576 striped 2 128 @ 0 @ 524288",
+		.mkfs = { "mkfs.xfs", "-q", "-f", "-K", "-m", "reflink=1,rmapbt=0",
+			  "-d", "size=384m,agcount=2,noalign",
+			  "-l", "size=64m,su=4096",
+			  MKFS_DEV },
 	},
 };
 
@@ -78,16 +110,15 @@ const struct provider *provider_find(const char *name)
 	return NULL;
 }
 
-static enum provision say(enum provision p, char *why, const char *what,
-			  const char *detail)
+enum provision say(enum provision p, char *why, const char *what,
+		   const char *detail)
 {
 	snprintf(why, REASON_MAX, "%s%s%s", what, detail ? ": " : "",
 		 detail ? detail : "");
 	return p;
 }
 
-/* Run a tool to its end. Exit status, or TOOL_MISSING. */
-static int run_tool(const char *const argv[])
+int run_tool(const char * const argv[])
 {
 	int status, null;
 	pid_t pid = fork();
@@ -114,10 +145,35 @@ const char *provider_dir(const struct provider *fs)
 	return dir;
 }
 
-/* Unmount everything below $DAX_DIR except @keep; say whether @keep is there. */
-static bool mounts_sift(const char *keep)
+/*
+ * A filesystem on a device-mapper device of its own, which is made whenever the
+ * filesystem is made or mounted: where what is below has been unbound and bound
+ * again, the old one leads nowhere.
+ */
+
+#define MAPPER "/dev/mapper/"
+#define MAPPER_PREFIX "dax-selftest-"
+
+static const char *provider_device(const struct provider *fs)
 {
-	const char *top = getenv("DAX_DIR");
+	static char path[NAME_MAX];
+
+	if (!fs->table)
+		return getenv("DAX_DEV");
+	snprintf(path, sizeof(path), MAPPER MAPPER_PREFIX "%s", fs->name);
+	return path;
+}
+
+static void mapper_remove(const char *device)
+{
+	const char * const argv[] = { "dmsetup", "remove", "--retry",
+				      strrchr(device, '/') + 1, NULL };
+
+	run_tool(argv);
+}
+
+static bool is_mounted(const char *device)
+{
 	struct mntent *m;
 	bool found = false;
 	FILE *mounts;
@@ -125,22 +181,105 @@ static bool mounts_sift(const char *keep)
 	mounts = setmntent("/proc/self/mounts", "r");
 	if (!mounts)
 		return false;
+	while (!found && (m = getmntent(mounts)))
+		found = !strcmp(m->mnt_fsname, device);
+	endmntent(mounts);
+	return found;
+}
+
+/* Remove those that nobody has mounted. */
+static void mappers_sweep(void)
+{
+	glob_t devices;
+
+	if (glob(MAPPER MAPPER_PREFIX "*", 0, NULL, &devices))
+		return;
+	for (size_t i = 0; i < devices.gl_pathc; i++)
+		if (!is_mounted(devices.gl_pathv[i]))
+			mapper_remove(devices.gl_pathv[i]);
+	globfree(&devices);
+}
+
+/* The table of @fs, with the block device in it. */
+static void mapper_table(const struct provider *fs, char *table, size_t len)
+{
+	size_t n = 0;
+
+	for (const char *c = fs->table; *c && n < len; c++)
+		n += snprintf(table + n, len - n, "%.*s", *c == '@' ? 255 : 1,
+			      *c == '@' ? getenv("DAX_DEV") : c);
+}
+
+static bool kernel_has_mapper(void)
+{
+	const char * const argv[] = { "grep", "-q", "device-mapper",
+				      "/proc/devices", NULL };
+
+	return !run_tool(argv);
+}
+
+static enum provision mapper_make(const struct provider *fs, char *why)
+{
+	const char *device = provider_device(fs);
+	char table[2 * PATH_MAX];
+	const char * const argv[] = { "dmsetup", "create",
+				      strrchr(device, '/') + 1,
+				      "--table", table, NULL };
+	int status;
+
+	if (!access(device, F_OK))
+		mapper_remove(device);
+	mapper_table(fs, table, sizeof(table));
+	status = run_tool(argv);
+	if (status == TOOL_MISSING)
+		return say(LACKING, why, "tool not found", argv[0]);
+	if (status && !kernel_has_mapper())
+		return say(LACKING, why, "kernel without", "device-mapper");
+	return status ? say(BROKEN, why, "dmsetup create", table) : PROVIDED;
+}
+
+/* What @fs is to be on. */
+static enum provision provider_device_make(const struct provider *fs, char *why)
+{
+	return fs->table ? mapper_make(fs, why) : PROVIDED;
+}
+
+/*
+ * Unmount everything below $DAX_DIR except @keep. 1 if @keep is there; without
+ * one, -errno if something stays mounted; otherwise 0.
+ */
+static int mounts_sift(const char *keep)
+{
+	const char *top = getenv("DAX_DIR");
+	struct mntent *m;
+	FILE *mounts;
+	int found = 0;
+
+	mounts = setmntent("/proc/self/mounts", "r");
+	if (!mounts)
+		return 0;
 	while ((m = getmntent(mounts))) {
 		if (strncmp(m->mnt_dir, top, strlen(top)) ||
 		    m->mnt_dir[strlen(top)] != '/')
 			continue;
 		if (keep && !strcmp(m->mnt_dir, keep))
-			found = true;
-		else
-			umount2(m->mnt_dir, 0);
+			found = 1;
+		else if (umount2(m->mnt_dir, 0) && !keep)
+			found = -errno;
 	}
 	endmntent(mounts);
+	mappers_sweep();
 	return found;
+}
+
+int provider_down(void)
+{
+	return mounts_sift(NULL);
 }
 
 bool provider_mounted(const struct provider *fs)
 {
-	return mounts_sift(provider_dir(fs));
+	return mounts_sift(provider_dir(fs)) == 1;
 }
 
 /*
@@ -187,27 +326,38 @@ static void xfs_reserve_nothing(const char *dir)
 
 int provider_mount(const struct provider *fs)
 {
-	const char *dir = provider_dir(fs);
+	const char *dir = provider_dir(fs), *device = provider_device(fs);
+	char why[REASON_MAX];
 
 	if (mkdir(dir, 0700) && errno != EEXIST)
 		return -errno;
-	if (mount(getenv("DAX_DEV"), dir, fs->fstype, 0, fs->options))
+	if (provider_device_make(fs, why) != PROVIDED)
+		return -EIO;
+	if (mount(device, dir, fs->fstype, 0, fs->options))
 		return -errno;
 	if (!strcmp(fs->fstype, "ext4"))
-		ext4_reserve_nothing(getenv("DAX_DEV"));
+		ext4_reserve_nothing(device);
 	if (!strcmp(fs->fstype, "xfs"))
 		xfs_reserve_nothing(dir);
 	return 0;
 }
 
+int provider_unmount(const struct provider *fs)
+{
+	return umount2(provider_dir(fs), 0) ? -errno : 0;
+}
+
 static enum provision provider_mkfs(const struct provider *fs, char *why)
 {
 	const char *argv[ARRAY_SIZE(fs->mkfs)] = { NULL };
+	enum provision made = provider_device_make(fs, why);
 	int status;
 
+	if (made != PROVIDED)
+		return made;
 	for (int i = 0; fs->mkfs[i]; i++)
 		argv[i] = strcmp(fs->mkfs[i], MKFS_DEV) ? fs->mkfs[i] :
-							  getenv("DAX_DEV");
+							  provider_device(fs);
 	status = run_tool(argv);
 	if (status == TOOL_MISSING)
 		return say(LACKING, why, "tool not found", fs->mkfs[0]);
@@ -238,12 +388,22 @@ static enum provision ballast_load(const struct provider *fs, char *why)
 		goto out;
 	}
 	surplus = (off_t)space.f_bavail * space.f_frsize - (off_t)ROOM_LEFT;
-	if (surplus > 0 && fallocate(fd, 0, 0, surplus))
+	if (surplus > 0 && fallocate(fd, 0, 0, surplus) && errno != EOPNOTSUPP)
 		result = say(BROKEN, why, "ballast file", strerror(errno));
 out:
 	if (fd >= 0)
 		close(fd);
 	return result;
+}
+
+/* What is mounted can be on a disk that was unbound. */
+static bool provider_alive(const struct provider *fs)
+{
+	struct stat dir, device;
+
+	return !stat(provider_dir(fs), &dir) &&
+	       !stat(provider_device(fs), &device) &&
+	       dir.st_dev == device.st_rdev;
 }
 
 enum provision provider_up(const struct provider *fs, char *why)
@@ -253,8 +413,14 @@ enum provision provider_up(const struct provider *fs, char *why)
 
 	if (!getenv("DAX_DEV") || !getenv("DAX_DIR"))
 		return say(LACKING, why, "DAX_DEV and DAX_DIR are not set", NULL);
-	if (provider_mounted(fs))
-		return PROVIDED;
+	made = block_up(why);
+	if (made != PROVIDED)
+		return made;
+	if (provider_mounted(fs)) {
+		if (provider_alive(fs))
+			return PROVIDED;
+		provider_unmount(fs);
+	}
 
 	made = provider_mkfs(fs, why);
 	if (made != PROVIDED)
@@ -317,28 +483,58 @@ static bool devdax_find(size_t align, char *path, size_t len)
 	return found;
 }
 
-enum provision devdax_up(size_t align, char *path, size_t len, char *why)
+/* Make $DAX_NAMESPACE another kind of device; @option is what that takes. */
+static enum provision namespace_make(const char *mode, const char *option,
+				     const char *value, char *why)
 {
 	const char *namespace = getenv("DAX_NAMESPACE");
-	char size[32];
-	const char * const argv[] = { "ndctl", "create-namespace", "-f", "-e", namespace,
-			 "-m", "devdax", "-a", size, NULL };
+	const char * const argv[] = { "ndctl", "create-namespace", "-f", "-e",
+				      namespace, "-m", mode, option, value, NULL };
 	int status;
 
-	if (devdax_find(align, path, len))
-		return PROVIDED;
 	if (!namespace)
-		return say(LACKING, why, "no such device-dax device", NULL);
-	snprintf(size, sizeof(size), "%zu", align);
+		return say(LACKING, why, "no DAX_NAMESPACE for a device of mode",
+			   mode);
+	if (getenv("DAX_DIR"))
+		mounts_sift(NULL);
 	status = run_tool(argv);
 	if (status == TOOL_MISSING)
 		return say(LACKING, why, "tool not found", argv[0]);
 	if (status)
+		return say(BROKEN, why, "ndctl fails to make the namespace", mode);
+	return PROVIDED;
+}
+
+enum provision devdax_up(size_t align, char *path, size_t len, char *why)
+{
+	enum provision made;
+	char size[32];
+
+	if (devdax_find(align, path, len))
+		return PROVIDED;
+	snprintf(size, sizeof(size), "%zu", align);
+	made = namespace_make("devdax", "-a", size, why);
+	if (made == BROKEN)
 		return say(LACKING, why, "ndctl refuses this alignment", size);
+	if (made != PROVIDED)
+		return made;
 	for (int i = 0; i < DEVICE_WAIT_MS / 100; i++) {
 		if (devdax_find(align, path, len))
 			return PROVIDED;
 		usleep(100 * 1000);
 	}
-	return say(BROKEN, why, "namespace without device", namespace);
+	return say(BROKEN, why, "namespace without device", NULL);
+}
+
+enum provision block_up(char *why)
+{
+	const char *device = getenv("DAX_DEV");
+	enum provision made;
+
+	if (!access(device, F_OK))
+		return PROVIDED;
+	made = namespace_make("fsdax", "-M", "mem", why);
+	if (made == PROVIDED && access(device, F_OK))
+		return say(BROKEN, why, "namespace without", device);
+	return made;
 }

@@ -24,17 +24,25 @@ struct provider {
 	const char *fstype;
 	const char *options;	/* mount(2) data that turns DAX on */
 	bool huge_faults;	/* maps 2M extents with one entry */
+	const char *table;	/* of device-mapper; "@" stands for $DAX_DEV */
 	const char *mkfs[20];	/* MKFS_DEV stands for the block device */
 };
 
 const struct provider *provider_find(const char *name);
 
-/* Leave @fs mounted and empty but for its ballast; make it if need be. */
+/*
+ * Leave @fs mounted and empty but for its ballast; make it if need be. Where
+ * there is no $DAX_DEV, $DAX_NAMESPACE, when set, is made a block device.
+ */
 enum provision provider_up(const struct provider *fs, char *why);
 
 /* Mount @fs again, with what it holds. 0 or -errno. */
 int provider_mount(const struct provider *fs);
+int provider_unmount(const struct provider *fs);
 bool provider_mounted(const struct provider *fs);
+
+/* Unmount every provider. 0, or -EBUSY if somebody uses one. */
+int provider_down(void);
 
 /* Where @fs is mounted; valid until the next call. */
 const char *provider_dir(const struct provider *fs);
@@ -44,5 +52,17 @@ const char *provider_dir(const struct provider *fs);
  * set, is reconfigured if there is none.
  */
 enum provision devdax_up(size_t align, char *path, size_t len, char *why);
+
+/* Make $DAX_NAMESPACE the block device $DAX_DEV if it is not. */
+enum provision block_up(char *why);
+
+/* How something ended; for @why, with @detail, which may be NULL. */
+enum provision say(enum provision p, char *why, const char *what,
+		   const char *detail);
+
+/* Run a tool to its end. Exit status, or TOOL_MISSING. */
+#define TOOL_MISSING 127
+
+int run_tool(const char * const argv[]);
 
 #endif

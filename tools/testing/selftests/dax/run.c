@@ -18,8 +18,9 @@
 #endif
 
 /*
- * How long a sleeper has to stay asleep to count as waiting for the pin, and
- * how long anything may take before the test gives up on it.
+ * How long a sleeper has to stay asleep to count as waiting for the pin, where
+ * no tracepoint says so, and how long anything may take before the test gives up
+ * on it.
  */
 #define SETTLE_MS 250
 #define SETTLE_FS_MS 1000
@@ -37,10 +38,31 @@ const char *outcome_text(enum outcome outcome)
 	}
 }
 
+/* Without the tracepoint, or the right to it, no wait is counted. */
+static void waits_count(struct run *run, ino_t ino)
+{
+	char filter[64];
+
+	snprintf(filter, sizeof(filter), "ino == %lu", (unsigned long)ino);
+	counter_open(&run->waits, "fs_dax/dax_wait_layout", filter);
+	run->observed = 0;
+}
+
+static bool wait_began(struct run *run)
+{
+	long long waits = counter_read(&run->waits);
+	bool began = waits > run->observed;
+
+	run->observed = waits;
+	return began;
+}
+
 int run_start(struct scene *s, const struct operation *op)
 {
-	pid_t pid = fork();
+	pid_t pid;
 
+	waits_count(&s->run, s->victim.ino);
+	pid = fork();
 	if (pid < 0)
 		return -errno;
 	if (!pid) {
@@ -113,6 +135,11 @@ static long now_ms(void)
 	return now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
+bool run_ended(struct run *run)
+{
+	return run_ends(run, 0);
+}
+
 enum outcome run_observe(struct run *run)
 {
 	int settle = run->syscall == SYS_umount2 ? SETTLE_FS_MS : SETTLE_MS;
@@ -126,6 +153,8 @@ enum outcome run_observe(struct run *run)
 				return OP_RETURNED;
 			continue;
 		}
+		if (wait_began(run))
+			return OP_WAITS;
 		if (run_ends(run, settle))
 			return OP_RETURNED;
 		if (sleeps(run->pid) == before &&
@@ -139,6 +168,7 @@ int run_finish(struct run *run)
 {
 	if (!run_ends(run, GIVE_UP_MS))
 		return -1;
+	counter_close(&run->waits);
 	return WIFEXITED(run->status) ? WEXITSTATUS(run->status) : EINTR;
 }
 

@@ -9,19 +9,6 @@ cd "$(dirname "$0")" || exit 1
 # shellcheck source-path=SCRIPTDIR
 . ./dax_lib.sh
 
-# The namespace below block device $1, whatever claims it.
-namespace_of()
-{
-	local owner
-
-	owner=$(readlink -f "/sys/block/${1##*/}/device") || return 1
-	if [ -s "$owner/namespace" ]; then
-		cat "$owner/namespace"
-	else
-		basename "$owner"
-	fi
-}
-
 require_root
 if DAX_DEV=$(find_device) && command -v ndctl > /dev/null; then
 	DAX_NAMESPACE=$(namespace_of "$DAX_DEV")

@@ -15,6 +15,12 @@ require_device
 DAX_DIR=$(mktemp -d /tmp/dax-selftest.XXXXXX)
 export DAX_DIR
 
+# Some programs make the namespace another device, for a while.
+if command -v ndctl > /dev/null; then
+	DAX_NAMESPACE=$(namespace_of "$DAX_DEV")
+	export DAX_NAMESPACE
+fi
+
 # Removing the device, the kernel looks whether all of its pages are idle and as
 # they were in the beginning (CONFIG_DEBUG_VM). What was poisoned is good again.
 renew_device()
@@ -28,17 +34,35 @@ renew_device()
 	echo "${device##*/}" > "$driver/bind"
 }
 
+# The programs leave these to whoever unmounts what is on them.
+remove_mappers()
+{
+	local device
+
+	for device in /dev/mapper/dax-selftest-*; do
+		[ ! -e "$device" ] || dmsetup remove --retry "${device##*/}"
+	done
+}
+
 cleanup()
 {
-	local dir
+	local dir busy=
 
 	for dir in "$DAX_DIR"/*/; do
-		mountpoint -q "$dir" && umount "$dir"
+		[ -d "$dir" ] || continue
+		mountpoint -q "$dir" && ! umount "$dir" && busy=y
 		rmdir "$dir"
 	done
 	rmdir "$DAX_DIR"
-	wipefs -qa "$DAX_DEV"
-	renew_device
+	remove_mappers
+	if [ -n "$busy" ]; then
+		return	# Who is stuck would be waited for.
+	elif [ -b "$DAX_DEV" ]; then
+		wipefs -qa "$DAX_DEV"
+		renew_device
+	elif [ -n "${DAX_NAMESPACE:-}" ]; then
+		ndctl create-namespace -f -e "$DAX_NAMESPACE" -m fsdax -M mem > /dev/null
+	fi
 }
 trap cleanup EXIT
 

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "../kselftest.h"
@@ -48,12 +51,10 @@ static int numbered_create(struct scene *s, const char *dir)
 	return error;
 }
 
-int scene_build(struct scene *s, const struct provider *fs, size_t align)
+static void scene_empty(struct scene *s, const struct provider *fs, size_t align)
 {
 	static const struct dax_file none = DAX_FILE_NONE;
 	static const struct pin no_pin = PIN_NONE;
-	const char *dir = provider_dir(fs);
-	int error;
 
 	s->fs = fs;
 	s->align = align;
@@ -65,7 +66,14 @@ int scene_build(struct scene *s, const struct provider *fs, size_t align)
 	s->intruder = none;
 	s->lower = none;
 	s->higher = none;
+}
 
+int scene_build(struct scene *s, const struct provider *fs, size_t align)
+{
+	const char *dir = provider_dir(fs);
+	int error;
+
+	scene_empty(s, fs, align);
 	error = numbered_create(s, dir);
 	if (!error)
 		error = file_write(&s->victim, UNITS * s->unit);
@@ -75,6 +83,22 @@ int scene_build(struct scene *s, const struct provider *fs, size_t align)
 	if (!error)
 		error = file_create(&s->intruder, dir, "intruder", 0, INTRUDER);
 	return error ? error : pin_open(&s->pin);
+}
+
+/* A device may be no larger than one mapping of this alignment. */
+#define LARGE_ALIGN (1UL << 30)
+
+static int scene_build_device(struct scene *s, const char *path, size_t align)
+{
+	struct dax_file *f = &s->victim;
+
+	scene_empty(s, NULL, align);
+	f->size = align < LARGE_ALIGN ? UNITS * s->unit : align;
+	s->unit = f->size / UNITS;
+	f->fill = VICTIM;
+	snprintf(f->path, sizeof(f->path), "%s", path);
+	f->fd = open(path, O_RDWR | O_CLOEXEC);
+	return f->fd < 0 ? -errno : pin_open(&s->pin);
 }
 
 static void files_remove(const struct provider *fs)
@@ -108,9 +132,54 @@ void scene_clear(struct scene *s)
 	if (s->run.pidfd >= 0)
 		close(s->run.pidfd);
 	scene_close(s);
+	if (!s->fs)
+		return;
 	if (!provider_mounted(s->fs))
 		provider_mount(s->fs);
 	files_remove(s->fs);
+}
+
+static enum provision scene_up_device(struct scene *s, size_t align, int *error,
+				      char *why)
+{
+	char path[NAME_MAX];
+	enum provision made = devdax_up(align, path, sizeof(path), why);
+
+	if (made == PROVIDED)
+		*error = scene_build_device(s, path, align);
+	return made;
+}
+
+static enum provision scene_up_fs(struct scene *s, const struct provider *fs,
+				  size_t align, int *error, char *why)
+{
+	enum provision made = provider_up(fs, why);
+
+	if (made == PROVIDED)
+		*error = scene_build(s, fs, align);
+	return made;
+}
+
+enum provision scene_up(struct scene *s, const char *name, size_t align,
+			char *why)
+{
+	const struct provider *fs = provider_find(name);
+	enum provision made;
+	int error;
+
+	if (fs)
+		made = scene_up_fs(s, fs, align, &error, why);
+	else
+		made = scene_up_device(s, align, &error, why);
+	if (made != PROVIDED)
+		return made;
+	if (!error)
+		error = device_find(&s->device, fs ? getenv("DAX_DEV") :
+						     s->victim.path);
+	if (!error)
+		return PROVIDED;
+	scene_clear(s);
+	return say(BROKEN, why, "scene", strerror(-error));
 }
 
 long scene_map(struct scene *s)
@@ -135,6 +204,8 @@ static int scene_pin_page(struct scene *s, off_t at)
 		if (faults < 0)
 			return faults;
 	}
+	if (!s->fs)	/* nobody has written all of a device */
+		memset(f->map + at, f->fill, page_size());
 	return pin_page(&s->pin, f->map + (at < 0 ? 0 : at), f->fill);
 }
 

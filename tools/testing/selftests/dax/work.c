@@ -3,12 +3,14 @@
 #include <fcntl.h>
 #include <setjmp.h>
 #include <signal.h>
+#include <stdalign.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 #include <linux/falloc.h>
 #include <sys/mman.h>
 
+#include "inject.h"
 #include "work.h"
 
 #define PAGE_4K 4096UL
@@ -20,25 +22,29 @@
 #ifndef MADV_HWPOISON
 #define MADV_HWPOISON 100
 #endif
+#ifndef BUS_MCEERR_AO
+#define BUS_MCEERR_AO 5
+#endif
 
 /*
  * What a file holds at @at, if not 0. Collapsing a range moves data by whole
  * huge pages, and must not make it wrong.
  */
-static __u64 word_at(off_t at)
+static __u64 word_at(__u64 whose, off_t at)
 {
-	return 0x6461787374726573ULL ^ (at & (HUGE_2M - 1));
+	return 0x6461787374726573ULL ^ whose << 32 ^ (at & (HUGE_2M - 1));
 }
 
-static __u64 pattern[HUGE_2M / WORD];
-
-/* No faults beyond this place are a mistake: nobody truncates below it. */
-#define FLOOR ((off_t)HUGE_2M)
+/* Aligned as for direct I/O. */
+static alignas(PAGE_4K) __u64 pattern[HUGE_2M / WORD];
 
 static __thread sigjmp_buf bus_error;
 
 static void on_sigbus(int sig, siginfo_t *info, void *context)
 {
+	/* Somebody else's, of what this thread has mapped as well. */
+	if (info->si_code == BUS_MCEERR_AO)
+		return;
 	/* Anything but what a fault beyond the end of the file is. */
 	siglongjmp(bus_error, info->si_code == BUS_ADRERR ? 1 : 2);
 }
@@ -52,14 +58,19 @@ void work_prepare(void)
 
 	sigaction(SIGBUS, &action, NULL);
 	for (size_t i = 0; i < HUGE_2M / WORD; i++)
-		pattern[i] = word_at(i * WORD);
+		pattern[i] = word_at(0, i * WORD);
+}
+
+const char *work_pattern(void)
+{
+	return (const char *)pattern;
 }
 
 /* Zeroes, and what is copied, come by the byte. */
-static bool word_fits(off_t at, __u64 word)
+static bool word_fits(__u64 whose, off_t at, __u64 word)
 {
 	for (__u64 byte = 0xff; byte; byte <<= 8)
-		if (word & byte && (word ^ word_at(at)) & byte)
+		if (word & byte && (word ^ word_at(whose, at)) & byte)
 			return false;
 	return true;
 }
@@ -68,11 +79,17 @@ static void check_word(struct worker *w, off_t at, __u64 word)
 {
 	char why[80];
 
-	if (word_fits(at, word))
+	if (word_fits(w->whose, at, word))
 		return;
-	snprintf(why, sizeof(why), "read %#llx at %#lx",
-		 word, (unsigned long)at);
+	snprintf(why, sizeof(why), "read %#llx at %#lx, not %#llx",
+		 word, (unsigned long)at, word_at(w->whose, at));
 	worker_fails(w, why);
+}
+
+void words_check(struct worker *w, off_t at, const __u64 *words, size_t len)
+{
+	for (size_t i = 0; i < len / WORD; i++)
+		check_word(w, at + i * WORD, words[i]);
 }
 
 /* Places */
@@ -96,7 +113,7 @@ static off_t some_page(struct worker *w)
 	return huge + worker_random(w, HUGE_2M / PAGE_4K) * PAGE_4K;
 }
 
-static off_t some_place(struct worker *w, size_t len)
+off_t some_place(struct worker *w, size_t len)
 {
 	if (len == HUGE_2M)
 		return some_huge_page(w);
@@ -112,16 +129,17 @@ static off_t some_word(struct worker *w, off_t page, size_t len)
 
 static void bus_error_counts(struct worker *w, off_t at, int kind)
 {
-	if (kind != 1)
-		worker_fails(w, "SIGBUS other than for want of a page");
-	else if (at < FLOOR)
-		worker_fails(w, "SIGBUS within the file");
 	w->sigbus++;
 	__atomic_store_n(&w->since, 0, __ATOMIC_RELEASE);
+	if (worker_excused(w, kind == 1 ? EFAULT : EHWPOISON))
+		return;
+	if (kind != 1)
+		worker_fails(w, "SIGBUS other than for want of a page");
+	else if (w->whose || at < FLOOR)
+		worker_fails(w, "SIGBUS within the file");
 }
 
-/* Read or write the word at @at through @map. False if it raised SIGBUS. */
-static bool word_read(struct worker *w, const char *map, off_t at)
+bool word_read(struct worker *w, const char *map, off_t at)
 {
 	int kind = sigsetjmp(bus_error, 0);
 
@@ -134,7 +152,7 @@ static bool word_read(struct worker *w, const char *map, off_t at)
 	return true;
 }
 
-static bool word_write(struct worker *w, char *map, off_t at)
+bool word_write(struct worker *w, char *map, off_t at)
 {
 	int kind = sigsetjmp(bus_error, 0);
 
@@ -142,8 +160,35 @@ static bool word_write(struct worker *w, char *map, off_t at)
 		bus_error_counts(w, at, kind);
 		return false;
 	}
-	__atomic_store_n((__u64 *)(map + at), word_at(at), __ATOMIC_RELAXED);
+	__atomic_store_n((__u64 *)(map + at), word_at(w->whose, at),
+			 __ATOMIC_RELAXED);
 	return true;
+}
+
+int advise_guarded(char *at, size_t len, int advice)
+{
+	if (sigsetjmp(bus_error, 0))
+		return -EHWPOISON;
+	return madvise(at, len, advice) ? -errno : 0;
+}
+
+/*
+ * Where mmap(2) fails, with MAP_FIXED, it may have removed what was there, and
+ * others would access and map whatever. What is moved is there already.
+ */
+static bool map_over(const struct maps *m, char *map, off_t page, size_t len,
+		     int flags)
+{
+	unsigned int injection;
+	char *new;
+
+	new = mmap(NULL, len, PROT_READ | PROT_WRITE, flags, m->fd, page);
+	if (new == MAP_FAILED)
+		return false;
+	injection = inject_pause();
+	new = mremap(new, len, len, MREMAP_MAYMOVE | MREMAP_FIXED, map + page);
+	inject_resume(injection);
+	return new != MAP_FAILED;
 }
 
 /*
@@ -162,8 +207,8 @@ static void map_again(struct worker *w, char *map, off_t page, size_t len)
 		flags = MAP_PRIVATE;
 	else if (map == w->maps->synced)
 		flags = MAP_SHARED_VALIDATE | MAP_SYNC;
-	if (mmap(map + page, len, PROT_READ | PROT_WRITE, flags | MAP_FIXED,
-		 w->maps->fd, page) == MAP_FAILED)
+	if (!map_over(w->maps, map, page, len, flags) &&
+	    !worker_excused(w, errno))
 		worker_fails(w, strerror(errno));
 }
 
@@ -341,8 +386,7 @@ static void pinned_read(struct worker *w, off_t page)
 		worker_fails(w, "the pipe did not return the page");
 		return;
 	}
-	for (size_t i = 0; i < PAGE_4K / WORD; i++)
-		check_word(w, page + i * WORD, words[i]);
+	words_check(w, page, words, sizeof(words));
 	w->pin.pages = 0;
 }
 
@@ -368,8 +412,7 @@ static void lock(struct worker *w)
 
 	write_fault(w, map, page, PAGE_4K);
 	worker_begins(w, "lock", page, PAGE_4K);
-	worker_ends(w, madvise(map + page, PAGE_4K, MADV_HWPOISON) ?
-		    errno : 0);
+	worker_ends(w, -advise_guarded(map + page, PAGE_4K, MADV_HWPOISON));
 }
 
 const struct job job_read_small = {
