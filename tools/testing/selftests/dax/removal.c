@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <unistd.h>
+#include <linux/const.h>
 #include <linux/fs.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
@@ -40,7 +41,7 @@ struct stage {
 };
 
 /* Bits of /proc/sys/kernel/tainted: an oops, and a warning. */
-#define TAINT (1L << 7 | 1L << 9)
+#define TAINT (_BITUL(7) | _BITUL(9))
 
 static long kernel_taint(void)
 {
@@ -104,6 +105,7 @@ static void set_up(struct __test_metadata *_metadata, struct stage *st,
 		   const char *provider, size_t align)
 {
 	struct scene *s = &st->scene;
+	bool huge = align > PTE_SIZE;
 	char why[REASON_MAX] = "";
 	long faults;
 
@@ -116,7 +118,7 @@ static void set_up(struct __test_metadata *_metadata, struct stage *st,
 	ASSERT_LE(0, faults) {
 		scene_clear(s);
 	}
-	if (scene_mapped_huge(s, faults) != (align > PTE_SIZE)) {
+	if (scene_mapped_huge(s, faults) != huge) {
 		scene_clear(s);
 		SKIP(return, "%ld faults: not mapped in units of %zu", faults,
 		     align);

@@ -86,7 +86,7 @@ int scene_build(struct scene *s, const struct provider *fs, size_t align)
 }
 
 /* A device may be no larger than one mapping of this alignment. */
-#define LARGE_ALIGN (1UL << 30)
+#define LARGE_ALIGN (1024UL << 20)
 
 static int scene_build_device(struct scene *s, const char *path, size_t align)
 {

@@ -204,8 +204,9 @@ static void print_table(void)
 	}
 	ksft_print_msg("unbind, bind between rounds: %lu injected, %lu of them refused\n",
 		       soak->renewal.injected, soak->renewal.refused);
-	ksft_print_msg("seed %lu: %lu rounds, %lu removals under workers, %lu times System RAM, %lu failed allocations\n",
-		       soak->seed, soak->rounds, soak->removals,
+	ksft_print_msg("seed %lu: %lu rounds, %lu removals under workers\n",
+		       soak->seed, soak->rounds, soak->removals);
+	ksft_print_msg("%lu times System RAM, %lu failed allocations\n",
 		       soak->switches, injected());
 }
 

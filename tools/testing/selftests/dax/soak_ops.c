@@ -4,6 +4,7 @@
  * the crowd's file, and what it takes other files, disks and processes for.
  */
 #define _GNU_SOURCE
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -663,7 +664,7 @@ static const struct {
 	{ OWN("poison-dax", poison_device), 1, POISON | ON_DEVICE },
 };
 
-_Static_assert(ARRAY_SIZE(operations) <= OPERATIONS_MAX, "too many operations");
+static_assert(ARRAY_SIZE(operations) <= OPERATIONS_MAX, "too many operations");
 
 const char *operation_name(unsigned int i)
 {
