@@ -77,7 +77,7 @@ play_all()
 
 table_row()
 {
-	printf '%-3s %-43s %-6s %-58s %s\n' "$@"
+	printf '%-3s %-43s %-6s %-67s %s\n' "$@"
 }
 
 # print_table: counts broken promises in BROKEN, and hazards that base did not
