@@ -352,14 +352,18 @@ static void dax_put_unlocked_entry(struct xa_state *xas, void *entry,
 		dax_wake_entry(xas, entry, mode);
 }
 
-/* In a walk over i_pages, let others have the lock and the CPU now and then. */
+/*
+ * In a walk over i_pages, let others have the lock and the CPU now and then.
+ * The walk goes on with the index that it is at: if its entry has been removed,
+ * and the node that held it, xas_pause() would skip what follows.
+ */
 static void dax_pause_walk(struct xa_state *xas, unsigned int *scanned)
 	__must_hold(&xas->xa->xa_lock)
 {
 	if (++*scanned % XA_CHECK_SCHED)
 		return;
 
-	xas_pause(xas);
+	xas_reset(xas);
 	xas_unlock_irq(xas);
 	cond_resched();
 	xas_lock_irq(xas);
@@ -375,7 +379,8 @@ static void dax_pause_walk(struct xa_state *xas, unsigned int *scanned)
  * dropped the xa_lock, so we know the xa_state is stale and must be reset
  * before use.
  *
- * Context: Any context in which interrupts are on, takes the i_pages lock.
+ * Context: Any context in which interrupts are on, takes the i_pages lock. The
+ * caller has locked the entry.
  */
 void dax_unlock_entry(struct xa_state *xas, void *entry)
 {
@@ -667,15 +672,18 @@ static struct folio *dax_get_folio(unsigned long pfn)
  * device has folios of one order only. dax_read_lock() has been held since @pfn
  * was looked up, so that a device that goes away finds what was mapped.
  * Return: VM_FAULT_NOPAGE when something is mapped; VM_FAULT_OOM;
- * VM_FAULT_SIGBUS if the device is going away; VM_FAULT_FALLBACK if the kernel
- * does not map @order.
+ * VM_FAULT_SIGBUS if the device is going away, or if the vma is VM_MIXEDMAP or
+ * VM_PFNMAP; VM_FAULT_FALLBACK if the kernel does not map @order.
  */
 vm_fault_t dax_map_pfn(struct vm_fault *vmf, unsigned long pfn,
 		       unsigned int order, bool write)
 {
-	struct folio *folio = dax_get_folio(pfn);
 	vm_fault_t ret = VM_FAULT_FALLBACK;
+	struct folio *folio = NULL;
 
+	/* What is unmapped from these does not always give back a reference. */
+	if (!WARN_ON_ONCE(vmf->vma->vm_flags & (VM_MIXEDMAP | VM_PFNMAP)))
+		folio = dax_get_folio(pfn);
 	if (!folio) {
 		trace_dax_map_failed(vmf, pfn, order, VM_FAULT_SIGBUS);
 		return VM_FAULT_SIGBUS;
@@ -685,7 +693,8 @@ vm_fault_t dax_map_pfn(struct vm_fault *vmf, unsigned long pfn,
 		ret = vmf_insert_folio_pte(vmf, pfn_to_page(pfn), write);
 	else if (IS_ENABLED(CONFIG_TRANSPARENT_HUGEPAGE) && order == PMD_ORDER)
 		ret = vmf_insert_folio_pmd(vmf, folio, write);
-	else if (IS_ENABLED(CONFIG_HAVE_ARCH_TRANSPARENT_HUGEPAGE_PUD) &&
+	else if (IS_ENABLED(CONFIG_TRANSPARENT_HUGEPAGE) &&
+		 IS_ENABLED(CONFIG_HAVE_ARCH_TRANSPARENT_HUGEPAGE_PUD) &&
 		 order == PUD_ORDER)
 		ret = vmf_insert_folio_pud(vmf, folio, write);
 	if (ret != VM_FAULT_NOPAGE)
@@ -1148,7 +1157,7 @@ EXPORT_SYMBOL_IF_KUNIT(dax_mapping_pinned);
  * @inode: an inode that is being evicted, so that nothing can map its pages
  * @state: task state to wait in, TASK_KILLABLE or TASK_IDLE
  *
- * Context: Process context, may sleep.
+ * Context: Process context, may sleep, takes i_mmap_rwsem and the i_pages lock.
  * Return: 0 with no page pinned, or -ERESTARTSYS when a fatal signal ended the
  * wait. New pins can only come from other files that share a page.
  */
@@ -1157,6 +1166,43 @@ int dax_wait_unpinned(struct inode *inode, unsigned int state)
 	return dax_wait_layout(inode, 0, LLONG_MAX, state, dax_wait_unlocked);
 }
 EXPORT_SYMBOL_IF_KUNIT(dax_wait_unpinned);
+
+/**
+ * dax_wait_busy - wait for the first page of a DAX file that is pinned
+ * @mapping: the file
+ *
+ * It may come to be used again meanwhile, so nothing is unmapped, and the wait
+ * is over when the page is mapped, too. Others may be pinned then.
+ *
+ * Context: Process context, may sleep for as long as user space likes, takes the
+ * i_pages lock.
+ */
+void dax_wait_busy(struct address_space *mapping)
+{
+	XA_STATE(xas, &mapping->i_pages, 0);
+	struct folio *folio = NULL;
+	unsigned int scanned = 0;
+	void *entry;
+
+	xas_lock_irq(&xas);
+	xas_for_each(&xas, entry, ULONG_MAX) {
+		folio = dax_hold_busy_folio(entry);
+		if (folio)
+			break;
+		dax_pause_walk(&xas, &scanned);
+	}
+	xas_unlock_irq(&xas);
+	if (!folio)
+		return;
+
+	trace_dax_wait_layout(mapping->host, folio_pfn(folio), 0);
+	___wait_var_event(folio, dax_folio_is_idle(folio) ||
+			  dax_folio_is_mapped(folio),
+			  TASK_IDLE, 0, 0, schedule());
+	trace_dax_wait_layout_done(mapping->host, folio_pfn(folio), 0);
+	dax_release_folio(folio);
+}
+EXPORT_SYMBOL_IF_KUNIT(dax_wait_busy);
 
 static struct folio *dax_hold_folio_at(struct address_space *mapping,
 				       pgoff_t index)
@@ -1213,13 +1259,32 @@ vm_fault_t dax_make_way(struct address_space *mapping, pgoff_t index)
 }
 EXPORT_SYMBOL_IF_KUNIT(dax_make_way);
 
+/*
+ * If the folio of @entry is in use, it may be but mapped: unmap it then. Page
+ * faults wait for the lock meanwhile, and until the caller wakes them.
+ */
+static void dax_unmap_busy_entry(struct xa_state *xas,
+				 struct address_space *mapping, void *entry)
+	__must_hold(&xas->xa->xa_lock)
+{
+	if (!dax_busy_folio(entry))
+		return;
+
+	dax_lock_entry(xas, entry);
+	xas_unlock_irq(xas);
+	dax_unmap_entry(mapping, entry, xas->xa_index);
+	xas_reset(xas);
+	xas_lock_irq(xas);
+	xas_store(xas, entry);
+}
+
 /**
  * dax_delete_mapping_entry - remove an entry whose blocks are about to be freed
  * @mapping: the file
  * @index: an index of the entry, in pages
  *
- * Context: Process context, may sleep, takes the i_pages lock. The caller has
- * found an entry at @index and keeps page faults out since.
+ * Context: Process context, may sleep, takes i_mmap_rwsem and the i_pages lock.
+ * The caller has found an entry at @index and keeps page faults out since.
  */
 void dax_delete_mapping_entry(struct address_space *mapping, pgoff_t index)
 {
@@ -1236,8 +1301,11 @@ void dax_delete_mapping_entry(struct address_space *mapping, pgoff_t index)
 	 * that it has seen for this index is still there, with pages that
 	 * nothing has pinned, unless their device has gone away meanwhile.
 	 */
-	if (entry && !WARN_ON_ONCE(!xa_is_value(entry)))
+	if (entry && !WARN_ON_ONCE(!xa_is_value(entry))) {
+		/* FUSE, told of a new size by its server, keeps no faults out. */
+		dax_unmap_busy_entry(&xas, mapping, entry);
 		dax_remove_entry(&xas, mapping, entry);
+	}
 
 	dax_put_unlocked_entry(&xas, entry, WAKE_ALL);
 	xas_unlock_irq(&xas);
@@ -1265,15 +1333,7 @@ int dax_invalidate_mapping_entry_sync(struct address_space *mapping,
 		goto out;
 	if (xas_get_mark(&xas, PAGECACHE_TAG_DIRTY))
 		goto out;
-	if (dax_busy_folio(entry)) {
-		/* Maybe it is but mapped. Page faults wait for the lock. */
-		dax_lock_entry(&xas, entry);
-		xas_unlock_irq(&xas);
-		dax_unmap_entry(mapping, entry, index);
-		xas_reset(&xas);
-		xas_lock_irq(&xas);
-		xas_store(&xas, entry);
-	}
+	dax_unmap_busy_entry(&xas, mapping, entry);
 	if (dax_disassociate_entry(entry, mapping, false)) {
 		dax_erase_entry(&xas, mapping, entry);
 		ret = 1;
@@ -1421,6 +1481,7 @@ struct dax_removal {
 	bool forget;
 };
 
+/* Value entries in files without DAX are shadows of pages. */
 static bool dax_may_have_entries(struct inode *inode)
 {
 	return dax_mapping(&inode->i_data) && !mapping_empty(&inode->i_data);
@@ -1431,11 +1492,13 @@ static void dax_remove_from_sb(struct super_block *sb, void *arg)
 	struct inode *inode, *toput = NULL;
 	struct dax_removal *removal = arg;
 	unsigned long state;
+	bool entries;
 
 	spin_lock(&sb->s_inode_list_lock);
 again:
 	list_for_each_entry(inode, &sb->s_inodes, i_sb_list) {
-		if (!dax_may_have_entries(inode) && !need_resched())
+		entries = dax_may_have_entries(inode);
+		if (!entries && !need_resched())
 			continue;
 		spin_lock(&inode->i_lock);
 		state = inode->i_state & (I_FREEING | I_WILL_FREE | I_NEW);
@@ -1443,16 +1506,16 @@ again:
 			__iget(inode);
 		spin_unlock(&inode->i_lock);
 		if (state) {
-			if (state & I_NEW || !removal->forget ||
+			if (!entries || state & I_NEW || !removal->forget ||
 			    dax_forget_evicted(inode, removal->pgmap))
 				continue;
 			goto again;
 		}
 		spin_unlock(&sb->s_inode_list_lock);
 
-		if (removal->forget)
+		if (entries && removal->forget)
 			dax_forget_mapping(&inode->i_data, removal->pgmap);
-		else
+		else if (entries)
 			dax_unmap_mapping(&inode->i_data, removal->pgmap);
 		iput_deferred(toput);
 		toput = inode;

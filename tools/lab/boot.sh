@@ -18,6 +18,9 @@ readonly HUNG_TASK_SECS=240
 
 readonly GIB=1024	# all sizes below are in MiB
 
+# Types of memory, as memmap= takes them.
+readonly E820_RAM=1 E820_SOFT_RESERVED=0xefffffff
+
 # What a kernel says when it found a mistake in itself, on lines that are its
 # own. Lockdep's reports start with WARNING or BUG as well.
 readonly SPLATS='^\[ *[0-9]+\.[0-9]+\] .*(WARNING: |BUG: |kernel BUG at|Oops: |general protection fault|UBSAN: |KASAN: |refcount_t: |INFO: (task .* blocked for more than|rcu.*detected|trying to register)|Bad (rss-counter|page (state|map))|Kernel panic)'
@@ -49,7 +52,8 @@ parse_boot()
 		esac
 		case $1 in
 		--pmem)
-			[[ $2 == @(e820|acpi):* ]] || die "--pmem $2: want e820:SIZE or acpi:SIZE"
+			[[ $2 == @(e820|acpi|soft):* ]] ||
+				die "--pmem $2: want e820:SIZE, acpi:SIZE or soft:SIZE"
 			size=$(mib --pmem "${2#*:}" 16) || exit
 			PMEM+=("${2%%:*}:$size") ;;
 		--cpus) [[ $2 == [1-8] ]] || die "--cpus $2: want 1 to 8"; CPUS=$2 ;;
@@ -65,17 +69,21 @@ parse_boot()
 }
 
 # Where memory goes. q35 puts 2 GiB of RAM below the 4 GiB line when there is
-# more than 2.75 of it, the rest above. e820 regions are cut out of the RAM
-# above; ACPI regions follow all RAM. Each starts on a GiB, for 1G mappings,
-# and e820 regions keep RAM between them, as the kernel would merge neighbours.
+# more than 2.75 of it, the rest above. e820 and soft-reserved regions are cut
+# out of the RAM above; ACPI regions follow all RAM. Each starts on a GiB, for 1G
+# mappings, and the former keep RAM between them, as the kernel would merge
+# neighbours.
 # Label areas lie behind their region, so that its size stays what was asked for.
 memory_args()
 {
 	local ram=$MEM at=$((4 * GIB)) slots=0 label=2 total=0 pmem size n
 	for pmem in "${PMEM[@]}"; do
 		size=${pmem#*:}
-		[[ $pmem == e820:* ]] || continue
-		CMDLINE+=" memmap=${size}M!${at}M"
+		case $pmem in
+		e820:*) CMDLINE+=" memmap=${size}M!${at}M" ;;
+		soft:*) CMDLINE+=" memmap=${size}M%${at}M-$E820_RAM+$E820_SOFT_RESERVED" ;;
+		*) continue ;;
+		esac
 		at=$((at + (size / GIB + 1) * GIB))
 	done
 	if [ $at -gt $((4 * GIB)) ]; then
@@ -129,6 +137,8 @@ qemu_args()
 	share_args modules "$(echo "$obj"/modules/lib/modules/*)" ro
 	share_args control "$CONTROL"
 	[ -z "$SHARE" ] || share_args host "$SHARE"
+	# Who wants devices of a soft-reserved region makes them.
+	[[ " ${PMEM[*]}" != *" soft:"* ]] || CMDLINE+=" dax_hmem.region_idle=1"
 	QEMU+=(-kernel "$obj/arch/x86/boot/bzImage" -append "$CMDLINE")
 }
 

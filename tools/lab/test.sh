@@ -4,8 +4,9 @@
 # series coverage with --coverage. The mm selftests of the kernel tree, which
 # --mm runs instead, are mm.sh's.
 
-# Room for a 1 GiB device-dax mapping, whose alignment costs up to another GiB.
-readonly TEST_PMEM=e820:3G
+# Room for a 1 GiB device-dax mapping, whose alignment costs up to another GiB;
+# and a region of device-dax that can be divided.
+readonly TEST_PMEM=(--pmem e820:3G --pmem soft:2G)
 # Two memory nodes, for pages that are not to move from one to the other.
 readonly TEST_APPEND=numa=fake=2
 readonly TEST_LIMIT=3600
@@ -45,7 +46,15 @@ test_lines()
 test_counts()
 {
 	awk '
-	/^# 1\.\.[0-9]/ { planned = substr($2, 4); seen = bad = 0 }
+	function end_plan() {
+		if (seen < planned) {
+			failed += planned - seen
+			bad++
+		}
+		reported += seen
+		planned = seen = 0
+	}
+	/^# 1\.\.[0-9]/ { end_plan(); planned = substr($2, 4) }
 	/^# (not )?ok [0-9]/ {
 		seen++
 		if (/^# not/) {
@@ -57,19 +66,16 @@ test_counts()
 			passed++
 	}
 	/^# 1\.\.0 # SKIP no test of this name/ { unwanted = 1 }
-	/^ok .* # SKIP/ && !seen && !unwanted { skipped++ }
 	/^(not )?ok / {
-		if (seen < planned) {
-			failed += planned - seen
-			bad++
-		}
+		end_plan()
+		if (/^ok .* # SKIP/ && !reported && !unwanted)
+			skipped++
 		if (/^not/ && !bad)
 			failed++
-		planned = seen = bad = unwanted = 0
+		reported = bad = unwanted = 0
 	}
 	END {
-		if (seen < planned)
-			failed += planned - seen
+		end_plan()
 		print passed + 0, failed + 0, skipped + 0
 	}' "$1"
 }
@@ -84,7 +90,7 @@ run_tests()
 	TEST_LOG=$LOGS/test.log
 	exec {lines}> >(tee "$TEST_LOG" | test_lines)
 	filter=$!
-	guest_boot series "$TEST_F" --pmem "$TEST_PMEM" --share "$SELFTESTS" \
+	guest_boot series "$TEST_F" "${TEST_PMEM[@]}" --share "$SELFTESTS" \
 		--append "$TEST_APPEND" --timeout "$TEST_LIMIT" \
 		-- "${command[@]}" >&"$lines" || rc=$?
 	exec {lines}>&-

@@ -30,7 +30,9 @@
 #include <linux/module.h>
 #include <linux/mount.h>
 #include <linux/pagemap.h>
+#include <linux/panic.h>
 #include <linux/pseudo_fs.h>
+#include <linux/sched.h>
 #include <linux/sched/signal.h>
 #include <linux/sched/task.h>
 #include <linux/slab.h>
@@ -767,6 +769,11 @@ static void task_break_layout(struct dax_test_task *t)
 static void task_wait_unpinned(struct dax_test_task *t)
 {
 	t->ret = dax_wait_unpinned(t->inode, TASK_IDLE);
+}
+
+static void task_wait_busy(struct dax_test_task *t)
+{
+	dax_wait_busy(&t->inode->i_data);
 }
 
 static int dax_test_writeback(struct inode *inode, loff_t start, loff_t end,
@@ -2485,12 +2492,34 @@ static void layout_shared_and_pinned_keeps_inode(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, begun, 1);
 
 	folio_put(folio);
-	for (i = 0; i < 2; i++) {
-		complete_all(&evictions[i]->go_on);
-		dax_test_join(test, tasks[i]);
-	}
 	for (i = 0; i < 2; i++)
+		complete_all(&evictions[i]->go_on);
+	for (i = 0; i < 2; i++) {
+		dax_test_join(test, tasks[i]);
 		dax_test_expect_evicted(test, evictions[i]);
+	}
+}
+
+/* Each takes its entry along, and the last one the page. */
+static void layout_shared_and_idle_goes_with_inode(struct kunit *test)
+{
+	struct inode *one = dax_test_inode(test), *two = dax_test_inode(test);
+	struct dax_test_eviction *eviction;
+	int i;
+
+	dax_test_insert(test, one, 1, 0, 0, DAX_INSERT_SHARED);
+	dax_test_insert(test, two, 2, 0, 0, DAX_INSERT_SHARED);
+	for (i = 0; i < 2; i++) {
+		struct inode *last = i ? one : two;
+
+		eviction = dax_test_follow(test);
+		complete_all(&eviction->go_on);
+		iput(last);
+		dax_test_expect_evicted(test, eviction);
+		if (!i)
+			dax_test_expect_shared(test, 0, 1);
+	}
+	KUNIT_EXPECT_EQ(test, dax_test_used_pages(1), 0);
 }
 
 /*
@@ -2656,6 +2685,21 @@ static void layout_shared_and_idle_is_left(struct kunit *test)
 	dax_test_expect_shared(test, 0, 1);
 }
 
+/* Those that are left take their nodes of i_pages with them. */
+static void layout_after_many_shared_is_busy(struct kunit *test)
+{
+	struct inode *inode = dax_test_inode(test);
+	unsigned long n = XA_CHECK_SCHED + 2, i;
+	struct folio *last;
+
+	for (i = 0; i < n; i++)
+		dax_test_insert(test, inode, i, i, 0, DAX_INSERT_SHARED);
+	last = dax_test_pin(test, n - 1);
+	KUNIT_EXPECT_PTR_EQ(test, dax_test_busy(inode, 0, n - 1), last);
+	KUNIT_EXPECT_EQ(test, inode->i_data.nrpages, 1);
+	folio_put(last);
+}
+
 static void layout_shared_and_locked_is_left_later(struct kunit *test)
 {
 	struct inode *one = dax_test_inode(test), *two = dax_test_inode(test);
@@ -2810,6 +2854,30 @@ static struct page *dax_test_gup(struct kunit *test, unsigned long addr)
 static void dax_test_touch(struct kunit *test, unsigned long addr)
 {
 	unpin_user_page(dax_test_gup(test, addr));
+}
+
+/* Whoever uses the file again keeps what is mapped, and its entries. */
+static void layout_in_use_again_stays(struct kunit *test)
+{
+	struct inode *one = dax_test_inode(test), *two = dax_test_inode(test);
+	struct dax_test_task *t;
+	unsigned long addr;
+	struct folio *folio;
+
+	dax_wait_busy(&one->i_data);
+	addr = dax_test_map(test, one, 0);
+	dax_test_insert(test, one, DAX_TEST_INDEX, 0, 0, DAX_INSERT_SHARED);
+	dax_test_insert(test, two, 0, 0, 0, DAX_INSERT_SHARED);
+	dax_test_insert(test, one, DAX_TEST_INDEX + 1, 1, 0, 0);
+	folio = dax_test_pin(test, 1);
+	t = dax_test_start(test, task_wait_busy, one, 0, 0);
+	dax_test_expect_sleeps(test, t);
+	dax_test_touch(test, addr);
+	folio_put(folio);
+	dax_test_join(test, t);
+	KUNIT_EXPECT_TRUE(test, folio_mapped(dax_test_folio(0)));
+	KUNIT_EXPECT_EQ(test, one->i_data.nrpages, 2);
+	dax_test_unmap(addr, 0);
 }
 
 /* A page table is a user, of the folio as a whole if it maps all of it. */
@@ -3025,6 +3093,19 @@ static void layout_shared_and_forgotten_has_no_pages(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, dax_test_used_pages(1), 0);
 }
 
+/* They take their nodes of i_pages with them while the walk goes on. */
+static void layout_of_many_entries_is_forgotten(struct kunit *test)
+{
+	struct inode *inode = dax_test_inode(test);
+	unsigned long n = XA_CHECK_SCHED + 2, i;
+
+	for (i = 0; i < n; i++)
+		dax_test_insert(test, inode, i, i, 0, 0);
+	dax_forget_device(&dax_test_world.pgmap);
+	KUNIT_EXPECT_EQ(test, inode->i_data.nrpages, 0);
+	KUNIT_EXPECT_EQ(test, dax_test_used_pages(n), 0);
+}
+
 /* Of another device, and of a type of memory that DAX has nothing to do with. */
 static void layout_of_other_device_is_not_forgotten(struct kunit *test)
 {
@@ -3042,6 +3123,34 @@ static void layout_of_other_device_is_not_forgotten(struct kunit *test)
 	dax_forget_device(&other);
 	KUNIT_EXPECT_PTR_EQ(test, dax_test_load(inode, 0), entry);
 	KUNIT_EXPECT_EQ(test, filemap_check_errors(&inode->i_data), 0);
+}
+
+/*
+ * In files without DAX, values are shadows of pages that were reclaimed. This
+ * one could be taken for a page of the device.
+ */
+static void layout_of_shadow_is_not_forgotten(struct kunit *test)
+{
+	struct inode *dax = dax_test_inode(test), *other = dax_test_inode(test);
+	struct xarray *xa = &other->i_data.i_pages;
+	void *shadow = dax_test_entry(test, 0, 0);
+	int i;
+
+	other->i_flags = 0;
+	KUNIT_EXPECT_NULL(test, xa_store_irq(xa, 1, shadow, GFP_KERNEL));
+	for (i = 0; i < 2; i++) {
+		dax_test_insert(test, dax, 0, 1, 0, 0);
+		/* Who is to make way for others holds on to any file. */
+		if (i)
+			set_tsk_need_resched(current);
+		dax_forget_device(&dax_test_world.pgmap);
+		KUNIT_EXPECT_NULL(test, dax_test_load(dax, 0));
+		KUNIT_EXPECT_PTR_EQ(test, dax_test_load(other, 1), shadow);
+		KUNIT_EXPECT_EQ(test, other->i_data.nrpages, 0);
+		KUNIT_EXPECT_FALSE(test, dax_test_is_used(0));
+	}
+	xa_erase_irq(xa, 1);
+	other->i_flags = S_DAX;
 }
 
 static void task_forget_device(struct dax_test_task *t)
@@ -3400,6 +3509,30 @@ static void layout_invalidated_while_mapped_is_removed(struct kunit *test)
 	dax_test_unmap(addr, order);
 }
 
+/* FUSE truncates what is mapped still when its server tells of a new size. */
+static void layout_truncated_while_mapped_is_removed(struct kunit *test)
+{
+	unsigned int order = dax_test_param_order(test);
+	struct inode *inode = dax_test_inode(test);
+	unsigned long last = (1UL << order) - 1;
+	unsigned long addr = dax_test_map(test, inode, order);
+	int tainted = test_taint(TAINT_WARN);
+	struct folio *folio;
+
+	dax_test_insert(test, inode, DAX_TEST_INDEX, 0, order, 0);
+	folio = dax_test_folio(0);
+	dax_test_touch(test, addr + last * PAGE_SIZE);
+	KUNIT_EXPECT_TRUE(test, folio_mapped(folio));
+	truncate_inode_pages(&inode->i_data, 0);
+	KUNIT_EXPECT_NULL(test, dax_test_load(inode, DAX_TEST_INDEX));
+	KUNIT_EXPECT_EQ(test, inode->i_data.nrpages, 0);
+	KUNIT_EXPECT_FALSE(test, folio_mapped(folio));
+	KUNIT_EXPECT_TRUE(test, dax_folio_is_idle(folio));
+	KUNIT_EXPECT_EQ(test, dax_test_used_pages(1UL << order), 0);
+	KUNIT_EXPECT_EQ(test, test_taint(TAINT_WARN), tainted);
+	dax_test_unmap(addr, order);
+}
+
 static struct kunit_case dax_layout_cases[] = {
 	KUNIT_CASE_PARAM(layout_of_idle_pages_is_not_busy, size_gen_params),
 	KUNIT_CASE_PARAM(layout_of_pinned_page_is_busy, size_gen_params),
@@ -3415,9 +3548,12 @@ static struct kunit_case dax_layout_cases[] = {
 	KUNIT_CASE_PARAM(layout_wait_for_eviction_ends_unpinned, size_gen_params),
 	KUNIT_CASE(layout_pinned_keeps_inode),
 	KUNIT_CASE(layout_shared_and_pinned_keeps_inode),
+	KUNIT_CASE(layout_shared_and_idle_goes_with_inode),
 	KUNIT_CASE_PARAM(layout_wait_ends_with_last_of_two_puts, size_gen_params),
+	KUNIT_CASE(layout_in_use_again_stays),
 	KUNIT_CASE(layout_shared_is_left_to_the_last),
 	KUNIT_CASE(layout_shared_and_idle_is_left),
+	KUNIT_CASE(layout_after_many_shared_is_busy),
 	KUNIT_CASE(layout_shared_and_locked_is_left_later),
 	KUNIT_CASE(layout_shared_broken_at_once_is_waited_for),
 	KUNIT_CASE(layout_shared_unpinned_at_once_is_waited_for),
@@ -3430,7 +3566,9 @@ static struct kunit_case dax_layout_cases[] = {
 	KUNIT_CASE_PARAM(layout_forgotten_with_device_has_no_pages,
 			 size_gen_params),
 	KUNIT_CASE(layout_shared_and_forgotten_has_no_pages),
+	KUNIT_CASE(layout_of_many_entries_is_forgotten),
 	KUNIT_CASE(layout_of_other_device_is_not_forgotten),
+	KUNIT_CASE(layout_of_shadow_is_not_forgotten),
 	KUNIT_CASE_PARAM(layout_forgotten_while_locked_goes_later,
 			 size_gen_params),
 	KUNIT_CASE(layout_forgotten_under_eviction_goes),
@@ -3447,6 +3585,8 @@ static struct kunit_case dax_layout_cases[] = {
 	KUNIT_CASE(layout_invalidated_among_others_is_kept),
 	KUNIT_CASE(layout_invalidated_and_shared_is_left),
 	KUNIT_CASE_PARAM(layout_invalidated_while_mapped_is_removed,
+			 size_gen_params),
+	KUNIT_CASE_PARAM(layout_truncated_while_mapped_is_removed,
 			 size_gen_params),
 	{}
 };

@@ -11,7 +11,6 @@
  *	H6		truncate, a page being pinned
  *	H6-unmapped	the same once nothing maps the file any more
  *	H7		unbind the device, the file being open; then unmount
- *	H7-bound	the same, the device being bound again before that
  *	H8		as H2, then make the memory RAM that another process fills
  *
  * The provider is a filesystem, or "devdax" for H2, H3 and H8.
@@ -128,7 +127,8 @@ static const char *play_pinned(const struct hazard *h, struct scene *s,
 	return verdict;
 }
 
-/* The scenes below end with the device unbound; nobody needs it any more. */
+/* There may be many small pages to flush. */
+#define PATIENCE 5
 
 static int unbind(struct scene *s)
 {
@@ -136,8 +136,12 @@ static int unbind(struct scene *s)
 
 	if (error)
 		return error;
-	error = run_finish(&s->run);
-	return error < 0 ? -ETIMEDOUT : -error;
+	for (int i = 0; i < PATIENCE; i++) {
+		error = run_finish(&s->run);
+		if (error >= 0)
+			return -error;
+	}
+	return -ETIMEDOUT;
 }
 
 static struct census census(const struct scene *s, char kept)
@@ -172,8 +176,6 @@ static const char *play_open(const struct hazard *h, struct scene *s,
 
 	file_unmap(&s->victim);
 	error = unbind(s);
-	if (!error && !strcmp(h->name, "H7-bound"))
-		error = device_bind(&s->device);
 	if (error)
 		return cannot(words, "unbind", error);
 	scene_close(s);
@@ -227,6 +229,7 @@ static const char *play_converted(const struct hazard *h, struct scene *s,
 	    ram_up(&ram, path, words) != PROVIDED)
 		return NULL;
 	verdict = play_stale(s, &ram, words);
+	scene_close(s);
 	ram_down(&ram);
 	return verdict;
 }
@@ -241,7 +244,6 @@ static const struct hazard hazards[] = {
 	{ "H6-unmapped", .op = &op_truncate, .unmapped = true,
 	  .filesystems_only = true, .play = play_pinned },
 	{ "H7", .filesystems_only = true, .play = play_open },
-	{ "H7-bound", .filesystems_only = true, .play = play_open },
 	{ "H8", .large = true, .play = play_converted },
 };
 
@@ -295,7 +297,7 @@ static int play(const struct hazard *h, struct scene *s, const char *provider)
 	else
 		fprintf(stderr, "%s on %s: %s\n", h->name, provider, words);
 	fflush(stdout);
-	scene_clear(s);
+	scene_restore(s);
 	return verdict ? KSFT_PASS : KSFT_SKIP;
 }
 

@@ -9,9 +9,12 @@
 #include <sys/stat.h>
 
 #include "../kselftest_harness.h"
+#include "mapped.h"
 #include "pin.h"
 #include "provided.h"
 #include "provider.h"
+#include "uffd.h"
+#include "view.h"
 
 #define BEFORE 'b'
 #define AFTER 'a'
@@ -20,6 +23,7 @@ FIXTURE(devdax) {
 	struct dax_file device;
 	struct pin pin;
 	size_t page;
+	long taint;
 };
 
 FIXTURE_VARIANT(devdax) {
@@ -66,6 +70,7 @@ FIXTURE_SETUP(devdax)
 	*device = none;
 	self->pin = no_pin;
 	self->page = sysconf(_SC_PAGESIZE);
+	self->taint = view_taint();
 	if (!provided(_metadata,
 		      devdax_up(variant->align, device->path,
 				sizeof(device->path), why), why))
@@ -84,6 +89,9 @@ FIXTURE_TEARDOWN(devdax)
 {
 	pin_close(&self->pin);
 	file_close(&self->device);
+	EXPECT_EQ(self->taint, view_taint()) {
+		TH_LOG("the kernel has warned: see its log");
+	}
 }
 
 static void expect_kept(struct __test_metadata *_metadata, struct pin *pin)
@@ -220,6 +228,112 @@ TEST_F(devdax, part_of_a_unit_is_refused)
 		   self->device.fd, 0);
 	EXPECT_EQ(MAP_FAILED, map);
 	EXPECT_EQ(EINVAL, errno);
+}
+
+static void expect_filled(struct __test_metadata *_metadata, const char *map,
+			  size_t align, char fill)
+{
+	EXPECT_EQ(fill, map[0]);
+	EXPECT_EQ(fill, map[align - 1]);
+}
+
+/*
+ * mremap(2): RssFile tells what is mapped, and how often, if not to a page.
+ * smaps would make a PUD's entry go, as does all that looks for smaller ones.
+ */
+
+/* Units that are mapped, where RssFile is @none without any. */
+static long units_mapped(size_t align, long none)
+{
+	long kb = view_status_kb("RssFile") - none, unit = align / 1024;
+
+	return (kb + unit / 2) / unit;
+}
+
+/* Map the unit once more. RssFile without it. */
+static long map_counted(struct __test_metadata *_metadata, struct dax_file *f,
+			size_t align)
+{
+	long none;
+
+	file_unmap(f);
+	none = view_status_kb("RssFile");
+	EXPECT_LT(0, none);
+	EXPECT_EQ(0, device_map(f, align, BEFORE));
+	EXPECT_EQ(1, units_mapped(align, none));
+	return none;
+}
+
+/* The entry moves: it is there without a page fault, and only there. */
+TEST_F(devdax, mremap_moves_aligned)
+{
+	struct dax_file *f = &self->device;
+	size_t align = variant->align;
+	char *from;
+	long none;
+
+	if (align == self->page)
+		SKIP(return, "RssFile does not tell single pages");
+	none = map_counted(_metadata, f, align);
+	from = f->map;
+	ASSERT_EQ(0, file_move(f, align, 0));
+	EXPECT_FALSE(can_read(from));
+	EXPECT_EQ(1, units_mapped(align, none));
+	expect_filled(_metadata, f->map, align, BEFORE);
+	EXPECT_TRUE(can_write(f->map));
+	EXPECT_EQ(1, units_mapped(align, none));
+	file_unmap(f);
+	EXPECT_EQ(0, units_mapped(align, none));
+	expect_kept(_metadata, &self->pin);
+}
+
+/* The entry is dropped, and no other can be where the mapping is now. */
+TEST_F(devdax, mremap_moves_off_alignment)
+{
+	struct dax_file *f = &self->device;
+	size_t align = variant->align;
+	char *from;
+	long none;
+
+	if (align == self->page)
+		SKIP(return, "a page is the unit");
+	none = map_counted(_metadata, f, align);
+	from = f->map;
+	ASSERT_EQ(0, file_move(f, align, align / 2));
+	EXPECT_FALSE(can_read(from));
+	EXPECT_FALSE(can_read(f->map));
+	EXPECT_FALSE(can_read(f->map + align - 1));
+	EXPECT_EQ(0, units_mapped(align, none));
+
+	/* It can be moved back. */
+	ASSERT_EQ(0, file_move(f, align, 0));
+	expect_filled(_metadata, f->map, align, BEFORE);
+	EXPECT_EQ(1, units_mapped(align, none));
+	file_unmap(f);
+	EXPECT_EQ(0, units_mapped(align, none));
+	expect_kept(_metadata, &self->pin);
+}
+
+/* Nobody is told of writes to the mapping, and nothing is to be taken back. */
+TEST_F(devdax, userfaultfd_comes_and_goes)
+{
+	char *map = self->device.map;
+	int fd = uffd_open(UFFD_FEATURE_WP_ASYNC);
+
+	if (fd < 0)
+		SKIP(return, "no asynchronous write protection (CONFIG_PTE_MARKER_UFFD_WP)");
+	for (int i = 0; i < 2; i++) {
+		ASSERT_EQ(0, uffd_register(fd, map, variant->align,
+					   UFFDIO_REGISTER_MODE_WP));
+		expect_filled(_metadata, map, variant->align, BEFORE);
+		EXPECT_TRUE(can_write(map));
+		/* At last it goes by being closed. */
+		EXPECT_EQ(0, i ? close(fd) :
+			  uffd_unregister(fd, map, variant->align));
+		expect_filled(_metadata, map, variant->align, BEFORE);
+		EXPECT_TRUE(can_write(map));
+	}
+	expect_kept(_metadata, &self->pin);
 }
 
 TEST_HARNESS_MAIN

@@ -8,16 +8,20 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
 #include <linux/falloc.h>
+#include <linux/fs.h>
 #include <linux/kernel-page-flags.h>
 #include <linux/mempolicy.h>
-#include <linux/userfaultfd.h>
 #include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 
 #include "mapped_fixture.h"
+#include "uffd.h"
 
 #ifndef MREMAP_DONTUNMAP
 #define MREMAP_DONTUNMAP 4
@@ -572,45 +576,7 @@ TEST_F_TIMEOUT(mapped, khugepaged, TIMEOUT)
 
 /* userfaultfd(2) */
 
-#ifndef UFFD_FEATURE_WP_ASYNC
-#define UFFD_FEATURE_WP_ASYNC _BITULL(15)
-#endif
 #define VIEW_UFFD_WP _BITULL(57)
-
-/* A userfaultfd with @features, or -errno. */
-static int uffd_open(__u64 features)
-{
-	struct uffdio_api api = { .api = UFFD_API, .features = features };
-	int fd = syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK), error;
-
-	if (fd < 0)
-		return -errno;
-	if (!ioctl(fd, UFFDIO_API, &api))
-		return fd;
-	error = -errno;
-	close(fd);
-	return error;
-}
-
-static int uffd_register(int fd, char *map, __u64 mode)
-{
-	struct uffdio_register args = {
-		.range = { .start = (uintptr_t)map, .len = SIZE },
-		.mode = mode,
-	};
-
-	return ioctl(fd, UFFDIO_REGISTER, &args) ? -errno : 0;
-}
-
-static int uffd_protect(int fd, char *at, size_t len)
-{
-	struct uffdio_writeprotect args = {
-		.range = { .start = (uintptr_t)at, .len = len },
-		.mode = UFFDIO_WRITEPROTECT_MODE_WP,
-	};
-
-	return ioctl(fd, UFFDIO_WRITEPROTECT, &args) ? -errno : 0;
-}
 
 TEST_F_TIMEOUT(mapped, userfaultfd_is_refused, TIMEOUT)
 {
@@ -624,7 +590,8 @@ TEST_F_TIMEOUT(mapped, userfaultfd_is_refused, TIMEOUT)
 	if (fd < 0)
 		SKIP(return, "no userfaultfd (CONFIG_USERFAULTFD)");
 	for (size_t i = 0; i < ARRAY_SIZE(modes); i++)
-		EXPECT_EQ(-EINVAL, uffd_register(fd, self->m.map, modes[i]));
+		EXPECT_EQ(-EINVAL, uffd_register(fd, self->m.map, SIZE,
+						 modes[i]));
 	close(fd);
 	EXPECT_PAGES(self->m.map, 0, PAGES, ORIGINAL);
 }
@@ -647,7 +614,7 @@ TEST_F_TIMEOUT(mapped, userfaultfd_tracks_writes, TIMEOUT / 4)
 
 	if (fd < 0)
 		SKIP(return, "no asynchronous write protection (CONFIG_PTE_MARKER_UFFD_WP)");
-	ASSERT_EQ(0, uffd_register(fd, m->map, UFFDIO_REGISTER_MODE_WP));
+	ASSERT_EQ(0, uffd_register(fd, m->map, SIZE, UFFDIO_REGISTER_MODE_WP));
 	ASSERT_EQ(0, uffd_protect(fd, m->map, SIZE));
 	EXPECT_EQ(PAGES, protected_pages(m->map, 0, PAGES));
 	EXPECT_PAGES(m->map, 0, PAGES, ORIGINAL);
@@ -669,7 +636,7 @@ TEST_F_TIMEOUT(mapped, userfaultfd_tracks_part, TIMEOUT / 4)
 
 	if (fd < 0)
 		SKIP(return, "no asynchronous write protection (CONFIG_PTE_MARKER_UFFD_WP)");
-	ASSERT_EQ(0, uffd_register(fd, m->map, UFFDIO_REGISTER_MODE_WP));
+	ASSERT_EQ(0, uffd_register(fd, m->map, SIZE, UFFDIO_REGISTER_MODE_WP));
 	ASSERT_EQ(0, uffd_protect(fd, part, PART_SIZE));
 	EXPECT_EQ(PART_PAGES, protected_pages(m->map, 0, PAGES));
 	pages_fill(part, PART, PART_PAGES, CHANGED);
@@ -678,6 +645,37 @@ TEST_F_TIMEOUT(mapped, userfaultfd_tracks_part, TIMEOUT / 4)
 	EXPECT_PAGES(part, PART, PART_PAGES, CHANGED);
 	EXPECT_ALL_BUT_PART(m->map);
 	EXPECT_EQ(0, pages_differ_in(m->file.fd, PART, PART_PAGES, CHANGED));
+}
+
+/*
+ * A scan protects an entry as a whole, whatever its size, and finds it again
+ * after a write to any part of it, but not before.
+ */
+TEST_F_TIMEOUT(mapped, userfaultfd_scan_finds_writes, TIMEOUT / 4)
+{
+	struct mapped *m = &self->m;
+	char *part = part_of(m->map);
+	long entry = m->unit == UNIT_PMD ? PMD_SIZE : PTE_SIZE;
+	int fd = uffd_open(UFFD_FEATURE_WP_ASYNC);
+
+	if (fd < 0)
+		SKIP(return, "no asynchronous write protection (CONFIG_PTE_MARKER_UFFD_WP)");
+	ASSERT_EQ(0, uffd_register(fd, m->map, SIZE, UFFDIO_REGISTER_MODE_WP));
+	EXPECT_EQ(SIZE, view_written(m->map, SIZE, true));
+	for (int i = 0; i < 3; i++) {
+		EXPECT_EQ(huge(m, SIZE), view_huge(m->map, SIZE));
+		pages_touch(m->map, 0, PAGES, false);
+		EXPECT_EQ(0, view_written(m->map, SIZE, false));
+		part[i] = ~part[i];
+		EXPECT_EQ(0, view_written(m->map, PMD_SIZE, false));
+		EXPECT_EQ(entry, view_written(m->map + PMD_SIZE, PMD_SIZE,
+					      true));
+	}
+	close(fd);
+	for (int i = 0; i < 3; i++)
+		part[i] = ~part[i];
+	EXPECT_PAGES(m->map, 0, PAGES, ORIGINAL);
+	EXPECT_EQ(0, pages_differ_in(m->file.fd, 0, PAGES, ORIGINAL));
 }
 
 /* What /proc tells */
@@ -970,6 +968,219 @@ TEST_F_TIMEOUT(mapped, mbind_other_node, TIMEOUT)
 	EXPECT_EQ(SIZE, view_present(m->map, SIZE));
 	EXPECT_EQ(huge(m, SIZE), view_huge(m->map, SIZE));
 	EXPECT_PAGES(m->map, 0, PAGES, ORIGINAL);
+}
+
+/*
+ * A read-only image of files with chunks of a PMD's size. It holds each of them
+ * once: two files have all of theirs in common, and one has each of its own
+ * twice.
+ */
+
+FIXTURE(chunks) {
+	struct provider fs;
+	long taint;
+};
+
+FIXTURE_VARIANT(chunks) {
+	struct provider fs;
+};
+
+FIXTURE_VARIANT_ADD(chunks, erofs) {
+	.fs = {
+		.name = "erofs", .fstype = "erofs", .options = "dax=always",
+		.image = true,
+		.mkfs = { "mkfs.erofs", "--quiet", "--chunksize=2097152",
+			  MKFS_DEV },
+	},
+};
+
+#define CHUNKS_COMMON 3
+#define CHUNKS_OWN 2
+
+/* The directory that the image is made of; valid until the next call. */
+static const char *source_dir(void)
+{
+	const char *top = getenv("DAX_DIR");
+	static char dir[PATH_MAX];
+
+	snprintf(dir, sizeof(dir), "%s-source", top ? top : "/tmp/dax");
+	return dir;
+}
+
+/* Add a file of @chunks chunks, of which @distinct are distinct. */
+static int source_add(const char *name, size_t chunks, size_t distinct,
+		      char who)
+{
+	static char chunk[PMD_SIZE];
+	struct dax_file f = DAX_FILE_NONE;
+	int error = file_create(&f, source_dir(), name, 0, who);
+
+	for (size_t i = 0; i < chunks && !error; i++) {
+		pages_fill(chunk, i % distinct * PMD_PAGES, PMD_PAGES, who);
+		if (write(f.fd, chunk, PMD_SIZE) != PMD_SIZE)
+			error = errno ? -errno : -EIO;
+	}
+	file_close(&f);
+	return error;
+}
+
+static int source_make(size_t ballast)
+{
+	struct dax_file f = DAX_FILE_NONE;
+	int error;
+
+	if (mkdir(source_dir(), 0700) && errno != EEXIST)
+		return -errno;
+	error = file_create(&f, source_dir(), "ballast",
+			    ballast * PTE_SIZE, PRIVATE);
+	file_close(&f);
+	if (!error)
+		error = source_add("one", CHUNKS_COMMON, CHUNKS_COMMON,
+				   ORIGINAL);
+	if (!error)
+		error = source_add("two", CHUNKS_COMMON, CHUNKS_COMMON,
+				   ORIGINAL);
+	if (!error)
+		error = source_add("own", 2 * CHUNKS_OWN, CHUNKS_OWN, CHANGED);
+	return error;
+}
+
+static void source_remove(void)
+{
+	static const char * const names[] = { "ballast", "one", "two", "own" };
+	char path[PATH_MAX + 16];
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		snprintf(path, sizeof(path), "%s/%s", source_dir(),
+			 names[i]);
+		unlink(path);
+	}
+	rmdir(source_dir());
+}
+
+static enum provision image_make(struct provider *fs, size_t ballast, char *why)
+{
+	int error = source_make(ballast), last = 0;
+	enum provision made = BROKEN;
+
+	while (fs->mkfs[last])
+		last++;
+	fs->mkfs[last] = source_dir();
+	if (error)
+		snprintf(why, REASON_MAX, "source of an image: %s",
+			 strerror(-error));
+	else
+		made = provider_up(fs, why);
+	fs->mkfs[last] = NULL;
+	source_remove();
+	return made;
+}
+
+static int image_file(const struct provider *fs, const char *name)
+{
+	char path[PATH_MAX + 16];
+
+	snprintf(path, sizeof(path), "%s/%s", provider_dir(fs), name);
+	return open(path, O_RDONLY | O_CLOEXEC);
+}
+
+/* The block that the first chunk begins with, or -errno. */
+static int image_block(const struct provider *fs)
+{
+	int fd = image_file(fs, "one"), block = 0;
+
+	if (fd < 0 || ioctl(fd, FIBMAP, &block))
+		block = -errno;
+	close(fd);
+	return block;
+}
+
+/*
+ * Nothing asks mkfs.erofs to align chunks on the device, so that a PMD can map
+ * them. But a file in front of them moves them.
+ */
+FIXTURE_SETUP(chunks)
+{
+	size_t ballast = 1;
+	int block;
+
+	self->taint = view_taint();
+	self->fs = variant->fs;
+	for (int i = 0; i < 2; i++) {
+		char why[REASON_MAX] = "";
+
+		if (!provided(_metadata, image_make(&self->fs, ballast, why),
+			      why))
+			return;
+		block = image_block(&self->fs);
+		ASSERT_LT(0, block) {
+			umount2(provider_dir(&self->fs), 0);
+		}
+		if (block % PMD_PAGES == 0)
+			return;
+		ballast += PMD_PAGES - block % PMD_PAGES;
+		ASSERT_EQ(0, umount2(provider_dir(&self->fs), 0));
+	}
+	SKIP(return, "chunks are not aligned: block %d", block);
+}
+
+FIXTURE_TEARDOWN(chunks)
+{
+	EXPECT_EQ(0, umount2(provider_dir(&self->fs), 0));
+	EXPECT_EQ(self->taint, view_taint()) {
+		TH_LOG("the kernel has warned: see its log");
+	}
+}
+
+static char *image_map(const struct provider *fs, const char *name, size_t len)
+{
+	char *at = address_space(len, 0), *map;
+	int fd = image_file(fs, name);
+
+	map = mmap(at, len, PROT_READ, MAP_SHARED | MAP_FIXED, fd, 0);
+	close(fd);
+	return map == MAP_FAILED ? NULL : map;
+}
+
+static void expect_chunks(struct __test_metadata *_metadata, const char *map,
+			  size_t chunks, size_t distinct, char who)
+{
+	size_t readable = 0;
+
+	for (size_t i = 0; i < chunks * PMD_PAGES; i++)
+		readable += can_read(map + i * PTE_SIZE);
+	ASSERT_EQ(chunks * PMD_PAGES, readable);
+	for (size_t i = 0; i < chunks; i++)
+		EXPECT_PAGES(map + i * PMD_SIZE, i % distinct * PMD_PAGES,
+			     PMD_PAGES, who);
+}
+
+TEST_F_TIMEOUT(chunks, of_two_files, TIMEOUT)
+{
+	size_t len = CHUNKS_COMMON * PMD_SIZE;
+	char *one, *two;
+
+	one = image_map(&self->fs, "one", len);
+	ASSERT_NE(NULL, one);
+	expect_chunks(_metadata, one, CHUNKS_COMMON, CHUNKS_COMMON, ORIGINAL);
+	two = image_map(&self->fs, "two", len);
+	ASSERT_NE(NULL, two);
+	expect_chunks(_metadata, two, CHUNKS_COMMON, CHUNKS_COMMON, ORIGINAL);
+	expect_chunks(_metadata, one, CHUNKS_COMMON, CHUNKS_COMMON, ORIGINAL);
+	munmap(one, len);
+	expect_chunks(_metadata, two, CHUNKS_COMMON, CHUNKS_COMMON, ORIGINAL);
+	munmap(two, len);
+}
+
+TEST_F_TIMEOUT(chunks, of_one_file, TIMEOUT)
+{
+	size_t len = 2 * CHUNKS_OWN * PMD_SIZE;
+	char *own = image_map(&self->fs, "own", len);
+
+	ASSERT_NE(NULL, own);
+	expect_chunks(_metadata, own, 2 * CHUNKS_OWN, CHUNKS_OWN, CHANGED);
+	expect_chunks(_metadata, own, 2 * CHUNKS_OWN, CHUNKS_OWN, CHANGED);
+	munmap(own, len);
 }
 
 TEST_HARNESS_MAIN

@@ -88,6 +88,12 @@ int scene_build(struct scene *s, const struct provider *fs, size_t align);
 enum provision scene_up(struct scene *s, const char *name, size_t align,
 			char *why);
 void scene_clear(struct scene *s);
+
+/*
+ * The same if the device may be unbound: it is bound again, and what has become
+ * of its filesystem is not mounted any more. 0 or -errno.
+ */
+int scene_restore(struct scene *s);
 void scene_close(struct scene *s);	/* its files, and their mappings */
 
 /* Map the victim. Faults taken, or -errno. */

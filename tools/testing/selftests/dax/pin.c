@@ -116,6 +116,44 @@ long file_map(struct dax_file *f, size_t align)
 	return faults() - before;
 }
 
+/* Give up the address space around the mapping. */
+static void file_crop(struct dax_file *f)
+{
+	char *end = f->map + f->size, *last = f->reservation + f->reserved;
+
+	if (f->map > f->reservation)
+		munmap(f->reservation, f->map - f->reservation);
+	if (last > end)
+		munmap(end, last - end);
+	f->reservation = f->map;
+	f->reserved = f->size;
+}
+
+int file_move(struct dax_file *f, size_t align, size_t skew)
+{
+	size_t reserved = f->size + 2 * align;
+	char *room, *to;
+	int error;
+
+	file_crop(f);
+	/* What is around it keeps the page tables of others away. */
+	room = mmap(NULL, reserved, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+		    0);
+	if (room == MAP_FAILED)
+		return -errno;
+	to = (char *)(((uintptr_t)room + align - 1) / align * align) + skew;
+	if (mremap(f->map, f->size, f->size, MREMAP_MAYMOVE | MREMAP_FIXED,
+		   to) != to) {
+		error = -errno;
+		munmap(room, reserved);
+		return error;
+	}
+	f->map = to;
+	f->reservation = room;
+	f->reserved = reserved;
+	return 0;
+}
+
 void file_unmap(struct dax_file *f)
 {
 	if (f->reservation)

@@ -34,6 +34,12 @@ int file_write(struct dax_file *f, size_t size);
  * the number of page faults that this took, or -errno.
  */
 long file_map(struct dax_file *f, size_t align);
+
+/*
+ * Move what is mapped, as it is, to an address @skew bytes after a multiple of
+ * @align. 0 or -errno.
+ */
+int file_move(struct dax_file *f, size_t align, size_t skew);
 void file_unmap(struct dax_file *f);
 void file_close(struct dax_file *f);	/* unmaps, too */
 

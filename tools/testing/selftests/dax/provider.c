@@ -24,8 +24,6 @@
 #define STATX_ATTR_DAX 0x00200000
 #endif
 
-#define MKFS_DEV "@"
-
 /*
  * Small filesystems, so that a test can fill one and thereby reuse every block
  * that was freed. The large ones are for tests that turn the device into RAM,
@@ -377,7 +375,7 @@ static enum provision ballast_load(const struct provider *fs, char *why)
 	int fd;
 
 	snprintf(path, sizeof(path), "%s/ballast", provider_dir(fs));
-	fd = open(path, O_CREAT | O_RDWR, 0600);
+	fd = open(path, fs->image ? O_RDONLY : O_CREAT | O_RDWR, 0600);
 	if (fd < 0 || fstatvfs(fd, &space) ||
 	    statx(fd, "", AT_EMPTY_PATH, 0, &stx)) {
 		result = say(BROKEN, why, "ballast file", strerror(errno));

@@ -19,11 +19,14 @@ enum provision {
 
 #define REASON_MAX 256
 
+#define MKFS_DEV "@"
+
 struct provider {
 	const char *name;
 	const char *fstype;
 	const char *options;	/* mount(2) data that turns DAX on */
 	bool huge_faults;	/* maps 2M extents with one entry */
+	bool image;	/* not written to; mkfs puts files there, and ballast */
 	const char *table;	/* of device-mapper; "@" stands for $DAX_DEV */
 	const char *mkfs[20];	/* MKFS_DEV stands for the block device */
 };

@@ -40,14 +40,6 @@ struct stage {
 	struct run aside[ASIDE_MAX];	/* what goes on besides scene.run */
 };
 
-/* Bits of /proc/sys/kernel/tainted: an oops, and a warning. */
-#define TAINT (_BITUL(7) | _BITUL(9))
-
-static long kernel_taint(void)
-{
-	return view_number("/proc/sys/kernel/tainted") & TAINT;
-}
-
 static bool wait_until(bool (*reached)(void *), void *arg)
 {
 	for (int ms = 0; ms < LIMIT_MS; ms += POLL_MS) {
@@ -109,7 +101,7 @@ static void set_up(struct __test_metadata *_metadata, struct stage *st,
 	char why[REASON_MAX] = "";
 	long faults;
 
-	st->taint = kernel_taint();
+	st->taint = view_taint();
 	/* XFS with rmapbt sends it to all who map a file. */
 	signal(SIGBUS, SIG_IGN);
 	if (!provided(_metadata, scene_up(s, provider, align, why), why))
@@ -139,18 +131,10 @@ static void run_close(struct run *run)
 		close(run->pidfd);
 }
 
-/* What the filesystem has lost is not looked at: the next one is a new one. */
-static int device_restore(struct scene *s)
-{
-	if (s->fs && provider_mounted(s->fs))
-		provider_unmount(s->fs);
-	return device_bind(&s->device);
-}
-
 static void expect_no_warning(struct __test_metadata *_metadata,
 			      const struct stage *st)
 {
-	EXPECT_EQ(st->taint, kernel_taint()) {
+	EXPECT_EQ(st->taint, view_taint()) {
 		TH_LOG("the kernel has warned: see its log");
 	}
 }
@@ -163,16 +147,12 @@ static void tear_down(struct __test_metadata *_metadata, struct stage *st)
 	pin_close(&s->pin);
 	for (unsigned int i = 0; i < st->nr_aside; i++)
 		run_close(&st->aside[i]);
-	scene_close(s);
 	ended = run_finish(&s->run);
 	EXPECT_LE(0, ended);
 	/* While it is being unbound, binding it would wait for that. */
 	if (ended < 0)
 		return;
-	if (device_bound(&s->device))
-		scene_clear(s);
-	else
-		EXPECT_EQ(0, device_restore(s));
+	EXPECT_EQ(0, scene_restore(s));
 	expect_no_warning(_metadata, st);
 }
 
@@ -996,6 +976,35 @@ FIXTURE_TEARDOWN(removal_devdax)
 	tear_down(_metadata, &self->stage);
 }
 
+/* Entries that were moved are found, and drop each reference that they have. */
+TEST_F_TIMEOUT(removal_devdax, moved, TIMEOUT)
+{
+	struct scene *s = &self->stage.scene;
+	struct dax_file *f = &s->victim;
+
+	EXPECT_LT(0UL, touch_writable(f->map, f->size, step_of(f), f->fill));
+	ASSERT_EQ(0, file_move(f, variant->align, 0));
+	expect_kept(_metadata, f);
+	unbind(_metadata, s);
+	expect_unmapped(_metadata, s);
+	expect_no_access(_metadata, s);
+	expect_back(_metadata, s);
+}
+
+/* There nothing of a device can be mapped. */
+TEST_F_TIMEOUT(removal_devdax, moved_off_alignment, TIMEOUT)
+{
+	struct scene *s = &self->stage.scene;
+
+	if (variant->align == PTE_SIZE)
+		SKIP(return, "a page is the unit");
+	ASSERT_EQ(0, file_move(&s->victim, variant->align, variant->align / 2));
+	expect_gone(_metadata, s->victim.map, &s->victim);
+	unbind(_metadata, s);
+	expect_unmapped(_metadata, s);
+	expect_back(_metadata, s);
+}
+
 /* A pin that lasts, as of memory that hardware is told to use. */
 TEST_F_TIMEOUT(removal_devdax, pinned_longterm, TIMEOUT)
 {
@@ -1130,14 +1139,41 @@ FIXTURE_TEARDOWN(conversion)
 	expect_no_warning(_metadata, &self->stage);
 }
 
-#define FRAMES_MAX 4096
+/* RAM consists of blocks: what precedes a device's first one remains unused. */
+static size_t memory_block(void)
+{
+	FILE *f = fopen("/sys/devices/system/memory/block_size_bytes", "r");
+	size_t size;
+
+	if (!f)
+		return 0;
+	if (fscanf(f, "%zx", &size) != 1)
+		size = 0;
+	fclose(f);
+	return size;
+}
+
+/* Map enough of a device that some of it will be RAM. */
+static void map_blocks(struct __test_metadata *_metadata, struct dax_file *f)
+{
+	size_t block = memory_block();
+
+	if (!block)
+		return;
+	file_unmap(f);
+	f->size = 2 * block;
+	ASSERT_EQ(0, file_map_anywhere(f));
+	ASSERT_EQ(0UL, touch_all(f->map, f->size, step_of(f), f->fill).gone) {
+		TH_LOG("the device has less than %zu bytes", f->size);
+	}
+}
 
 /* The page frames of the victim. */
 static size_t frames_of(const struct dax_file *f, uint64_t *pfns)
 {
 	size_t n = 0;
 
-	for (size_t at = 0; at < f->size && n < FRAMES_MAX; at += PTE_SIZE)
+	for (size_t at = 0; at < f->size && n < SAMPLE; at += step_of(f))
 		pfns[n++] = view_page(f->map + at) & VIEW_PFN;
 	return n;
 }
@@ -1180,10 +1216,12 @@ TEST_F_TIMEOUT(conversion, twice, 2 * TIMEOUT)
 {
 	struct scene *s = &self->stage.scene;
 	struct dax_file *device = &self->device;
-	static uint64_t pfns[FRAMES_MAX];
+	uint64_t pfns[SAMPLE];
 	struct child tenant;
 	size_t frames;
 
+	if (!s->fs)
+		map_blocks(_metadata, &s->victim);
 	frames = frames_of(&s->victim, pfns);
 	unbind(_metadata, s);
 	for (int i = 0; i < 2; i++) {

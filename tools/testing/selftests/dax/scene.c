@@ -87,12 +87,16 @@ int scene_build(struct scene *s, const struct provider *fs, size_t align)
 
 /* A device may be no larger than one mapping of this alignment. */
 #define LARGE_ALIGN (1024UL << 20)
+/* The ranges of a device that run_region.sh makes meet in the middle. */
+#define DEVICE_UNIT_MIN (2UL << 20)
 
 static int scene_build_device(struct scene *s, const char *path, size_t align)
 {
 	struct dax_file *f = &s->victim;
 
 	scene_empty(s, NULL, align);
+	if (s->unit < DEVICE_UNIT_MIN)
+		s->unit = DEVICE_UNIT_MIN;
 	f->size = align < LARGE_ALIGN ? UNITS * s->unit : align;
 	s->unit = f->size / UNITS;
 	f->fill = VICTIM;
@@ -137,6 +141,19 @@ void scene_clear(struct scene *s)
 	if (!provider_mounted(s->fs))
 		provider_mount(s->fs);
 	files_remove(s->fs);
+}
+
+int scene_restore(struct scene *s)
+{
+	if (device_bound(&s->device)) {
+		scene_clear(s);
+		return 0;
+	}
+	pin_close(&s->pin);
+	scene_close(s);
+	if (s->fs && provider_mounted(s->fs))
+		provider_unmount(s->fs);
+	return device_bind(&s->device);
 }
 
 static enum provision scene_up_device(struct scene *s, size_t align, int *error,

@@ -55,6 +55,10 @@ struct scan_arg {
 	__u64 return_mask;
 };
 
+#define SCAN_PROTECT _BITULL(0)
+#define SCAN_NEEDS_ASYNC _BITULL(1)
+
+#define SCAN_WRITTEN _BITULL(1)
 #define SCAN_PRESENT _BITULL(3)
 #define SCAN_HUGE _BITULL(6)
 #define SCAN _IOWR('f', 16, struct scan_arg)
@@ -63,11 +67,12 @@ struct scan_arg {
 #define REGIONS 4096
 
 /* Bytes of a range that are in all of @categories. */
-static long scan(const void *from, size_t len, __u64 categories)
+static long scan(const void *from, size_t len, __u64 categories, __u64 flags)
 {
 	static struct scan_region region[REGIONS];
 	struct scan_arg arg = {
 		.size = sizeof(arg),
+		.flags = flags,
 		.start = (uintptr_t)from,
 		.end = (uintptr_t)from + len,
 		.vec = (uintptr_t)region,
@@ -90,12 +95,18 @@ static long scan(const void *from, size_t len, __u64 categories)
 
 long view_huge(const void *from, size_t len)
 {
-	return scan(from, len, SCAN_PRESENT | SCAN_HUGE);
+	return scan(from, len, SCAN_PRESENT | SCAN_HUGE, 0);
 }
 
 long view_present(const void *from, size_t len)
 {
-	return scan(from, len, SCAN_PRESENT);
+	return scan(from, len, SCAN_PRESENT, 0);
+}
+
+long view_written(const void *from, size_t len, bool protect)
+{
+	return scan(from, len, SCAN_WRITTEN,
+		    SCAN_NEEDS_ASYNC | (protect ? SCAN_PROTECT : 0));
 }
 
 /* The next line of /proc/self/smaps or numa_maps that starts a mapping. */
@@ -205,4 +216,12 @@ int view_set_number(const char *path, long number)
 		error = -errno;
 	close(fd);
 	return error;
+}
+
+/* Bits of /proc/sys/kernel/tainted: an oops, and a warning. */
+#define TAINT (_BITUL(7) | _BITUL(9))
+
+long view_taint(void)
+{
+	return view_number("/proc/sys/kernel/tainted") & TAINT;
 }

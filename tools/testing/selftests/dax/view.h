@@ -27,6 +27,12 @@ long view_huge(const void *from, size_t len);
 long view_present(const void *from, size_t len);
 
 /*
+ * Bytes of the range that were written to, or not protected by a userfaultfd in
+ * asynchronous mode, since they were looked at with @protect. Or -errno.
+ */
+long view_written(const void *from, size_t len, bool protect);
+
+/*
  * The mapping that starts at @addr: a number of kB from its smaps, or -1; and
  * whether it has one of the flags that smaps abbreviates to two letters.
  */
@@ -42,5 +48,8 @@ long view_status_kb(const char *field);
 /* A number in a file of its own, as in sysfs; set returns 0 or -errno. */
 long view_number(const char *path);
 int view_set_number(const char *path, long number);
+
+/* What is not 0 once the kernel has warned of itself, or has had an oops. */
+long view_taint(void);
 
 #endif
