@@ -60,6 +60,9 @@ variant_config()
 	nofsdax)
 		fragments release | grep -v -e FS_DAX -e FUSE_DAX
 		echo '# CONFIG_FS_DAX is not set' ;;
+	nothp)
+		fragments release | grep -v -e TRANSPARENT_HUGEPAGE -e HUGETLB
+		echo '# CONFIG_TRANSPARENT_HUGEPAGE is not set' ;;
 	nommu)
 		grep -e PMEM -e NVDIMM -e BTT -e _FS= "$TOP/tools/lab/config/common.config"
 		printf 'CONFIG_%s=y\n' EXPERT BLOCK BLK_DEV MODULES MD ;;

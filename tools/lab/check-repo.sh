@@ -86,10 +86,11 @@ off()
 	nodax) echo 'CONFIG_(DAX|FS_DAX)=' ;;
 	nofsdax) echo 'CONFIG_FS_DAX=' ;;
 	nommu) echo 'CONFIG_MMU=' ;;
+	nothp) echo 'CONFIG_(TRANSPARENT_HUGEPAGE|HUGETLB_PAGE)=' ;;
 	esac
 }
 
-# check_variant VARIANT: all that the series touches.
+# check_variant VARIANT [DIR]: all that the series touches, in DIR.
 check_variant()
 {
 	local -a places=()
@@ -101,8 +102,11 @@ check_variant()
 		echo "is selected by something that is on in this configuration"
 		return "$CHECK_FOUND"
 	fi
-	add_users "$1" base "${COMMITS[-1]}" 4 | grep -v '^#' >"$CHECK/places" || true
+	: >"$CHECK/places"
+	[ $# -gt 1 ] ||
+		add_users "$1" base "${COMMITS[-1]}" 4 | grep -v '^#' >"$CHECK/places" || true
 	for file in $(touched base "${COMMITS[-1]}" d); do
+		[[ $file == "${2-}"* ]] || continue
 		[ "$(variant_of "$file")" = 'x86 allmod' ] || continue
 		if builds "$1" "${file%.c}.o"; then
 			echo "$1 $file" >>"$CHECK/places"
@@ -168,6 +172,7 @@ check_series()
 	check_one series no-DAX "$key" check_variant nodax
 	check_one series no-FS_DAX "$key" check_variant nofsdax
 	check_one series no-MMU "$key" check_variant nommu
+	check_one series no-THP "$key" check_variant nothp mm/
 	key="$(git_linux rev-parse series) $(repo_files | (cd "$TOP" && xargs -rd '\n' sha256sum) | sha256sum)"
 	check_one repo exported "$key" check_exported
 	check_one repo shellcheck "$key" check_scripts
