@@ -71,9 +71,9 @@ require_root
 require_tool daxctl
 part=devdax
 [ "${1:-}" != "-k" ] || part=$2
-mapfile -t pins < <(matching_tests ./devdax "$part" | xargs -n 1)
+mapfile -t pins < <(matching_tests ./devdax "$part" | xargs -rn 1)
 mapfile -t removals < <(matching_tests ./removal "$part" |
-			grep -e '-r removal.*devdax' | xargs -n 1)
+			grep -e '-r removal.*devdax' | xargs -rn 1)
 [ $((${#pins[@]} + ${#removals[@]})) -gt 0 ] || skip "no test of this name"
 region=$(find_region) || skip "no unused region of device-dax devices"
 
