@@ -202,7 +202,7 @@ static void print_table(void)
 		ksft_print_msg("%-13s%s %8lu\n", operation_name(op), line,
 			       t->injected);
 	}
-	ksft_print_msg("unbind, bind between rounds: %lu injected, %lu of them refused\n",
+	ksft_print_msg("unbind between rounds: %lu injected, %lu of them refused\n",
 		       soak->renewal.injected, soak->renewal.refused);
 	ksft_print_msg("seed %lu: %lu rounds, %lu removals under workers\n",
 		       soak->seed, soak->rounds, soak->removals);

@@ -71,7 +71,7 @@ struct soak {
 	struct tally tallies[OPERATIONS_MAX];
 	struct {
 		unsigned long injected, refused;
-	} renewal;			/* unbinding and binding in between */
+	} renewal;			/* unbinding in between */
 
 	/* Of the round that is being played. */
 	struct round round;
