@@ -985,14 +985,15 @@ FIXTURE_VARIANT(chunks) {
 	struct provider fs;
 };
 
+/* mkfs.erofs makes an image with chunks of a file only. */
+static const char image_script[] =
+	"mkfs.erofs --quiet --chunksize=2097152 $1.img $1 && cat $1.img > $0 && rm $1.img";
+
 FIXTURE_VARIANT_ADD(chunks, erofs) {
 	.fs = {
 		.name = "erofs", .fstype = "erofs", .options = "dax=always",
 		.image = true,
-		/* It can make an image with chunks of a file only. */
-		.mkfs = { "sh", "-c",
-			  "mkfs.erofs --quiet --chunksize=2097152 $1.img $1 && "
-			  "cat $1.img > $0 && rm $1.img", MKFS_DEV },
+		.mkfs = { "sh", "-c", image_script, MKFS_DEV },
 	},
 };
 

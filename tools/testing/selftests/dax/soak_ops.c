@@ -645,7 +645,7 @@ static const struct {
 	{ &job_pwrite, 4, ON_FILE },
 	{ &job_fallocate, 6, FALLOCATE },
 	{ &job_truncate, 20, ON_FILE | ALONE },
-	{ &job_lock, 4, FILTERED },
+	{ &job_lock, 4, FILTERED | SMALL },
 	{ OWN("pread", pread_some), 3, ON_FILE },
 	{ OWN("vm-read", copy_some), 3, 0 },
 	{ OWN("pin", pin_some), 10, 0 },
