@@ -935,8 +935,8 @@ fallback:
 EXPORT_SYMBOL_NS_GPL(dax_grab_entry, DAX);
 
 /*
- * As dax_busy_folio(), for use without the i_pages lock: with a reference on the
- * device, so that the folio can be looked at until dax_release_folio().
+ * As dax_busy_folio(), for use without the i_pages lock or RCU: with a reference
+ * on the device, so that the folio can be looked at until dax_release_folio().
  */
 static struct folio *dax_hold_busy_folio(void *entry)
 {
@@ -1125,6 +1125,28 @@ static void dax_wait_unlocked(struct inode *inode)
 	schedule();
 }
 
+/*
+ * The first pinned folio of a file, which the caller has to release. See
+ * dax_mapping_pinned().
+ */
+static struct folio *dax_pinned_folio(struct address_space *mapping)
+{
+	XA_STATE(xas, &mapping->i_pages, 0);
+	struct folio *folio = NULL;
+	void *entry;
+
+	rcu_read_lock();
+	xas_for_each(&xas, entry, ULONG_MAX) {
+		if (xas_retry(&xas, entry))
+			continue;
+		folio = dax_hold_busy_folio(entry);
+		if (folio)
+			break;
+	}
+	rcu_read_unlock();
+	return folio;
+}
+
 /**
  * dax_mapping_pinned - is a page of an unused DAX file pinned?
  * @mapping: the mapping of an inode without users, so that nothing maps its
@@ -1135,20 +1157,11 @@ static void dax_wait_unlocked(struct inode *inode)
  */
 bool dax_mapping_pinned(struct address_space *mapping)
 {
-	XA_STATE(xas, &mapping->i_pages, 0);
-	bool pinned = false;
-	void *entry;
+	struct folio *folio = dax_pinned_folio(mapping);
 
-	rcu_read_lock();
-	xas_for_each(&xas, entry, ULONG_MAX) {
-		if (xas_retry(&xas, entry))
-			continue;
-		pinned = dax_busy_folio(entry);
-		if (pinned)
-			break;
-	}
-	rcu_read_unlock();
-	return pinned;
+	if (folio)
+		dax_release_folio(folio);
+	return folio;
 }
 EXPORT_SYMBOL_IF_KUNIT(dax_mapping_pinned);
 
@@ -1174,27 +1187,14 @@ EXPORT_SYMBOL_IF_KUNIT(dax_wait_unpinned);
  * It may come to be used again meanwhile, so nothing is unmapped, and the wait
  * is over when the page is mapped, too. Others may be pinned then.
  *
- * Context: Process context, may sleep for as long as user space likes, takes the
- * i_pages lock.
+ * Context: Process context, may sleep for as long as user space likes.
  */
 void dax_wait_busy(struct address_space *mapping)
 {
-	XA_STATE(xas, &mapping->i_pages, 0);
-	struct folio *folio = NULL;
-	unsigned int scanned = 0;
-	void *entry;
+	struct folio *folio = dax_pinned_folio(mapping);
 
-	xas_lock_irq(&xas);
-	xas_for_each(&xas, entry, ULONG_MAX) {
-		folio = dax_hold_busy_folio(entry);
-		if (folio)
-			break;
-		dax_pause_walk(&xas, &scanned);
-	}
-	xas_unlock_irq(&xas);
 	if (!folio)
 		return;
-
 	trace_dax_wait_layout(mapping->host, folio_pfn(folio), 0);
 	___wait_var_event(folio, dax_folio_is_idle(folio) ||
 			  dax_folio_is_mapped(folio),

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 
 #include "../kselftest_harness.h"
 #include "mapped.h"
@@ -228,6 +229,97 @@ TEST_F(devdax, part_of_a_unit_is_refused)
 		   self->device.fd, 0);
 	EXPECT_EQ(MAP_FAILED, map);
 	EXPECT_EQ(EINVAL, errno);
+}
+
+/*
+ * Device memory between anonymous pages: what goes over a range goes from one to
+ * the other and back.
+ */
+
+#define NEIGHBOUR 'n'
+
+/* Map a unit again, with a page of the other kind on each side. */
+static char *map_among_others(struct dax_file *f, size_t align, size_t page)
+{
+	size_t reserved = 2 * align + 2 * page;
+	char *room, *map;
+
+	file_unmap(f);
+	room = mmap(NULL, reserved, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+		    0);
+	if (room == MAP_FAILED)
+		return NULL;
+	f->reservation = room;
+	f->reserved = reserved;
+	map = (char *)(((uintptr_t)room + page + align - 1) / align * align);
+	if (mprotect(map - page, align + 2 * page, PROT_READ | PROT_WRITE) ||
+	    mmap(map, align, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED,
+		 f->fd, 0) == MAP_FAILED)
+		return NULL;
+	memset(map - page, NEIGHBOUR, page);
+	memset(map + align, NEIGHBOUR, page);
+	f->map = map;
+	f->size = align;
+	return map;
+}
+
+/* Two pages, read by way of pinning them, of which the first begins at @at. */
+static void expect_pair(struct __test_metadata *_metadata, char *at,
+			size_t page, char first, char second)
+{
+	char copy[2 * page];
+	struct iovec to = { .iov_base = copy, .iov_len = sizeof(copy) };
+	struct iovec from = { .iov_base = at, .iov_len = sizeof(copy) };
+
+	ASSERT_EQ((ssize_t)sizeof(copy),
+		  process_vm_readv(getpid(), &to, 1, &from, 1, 0));
+	for (size_t i = 0; i < page; i++) {
+		ASSERT_EQ(first, copy[i]);
+		ASSERT_EQ(second, copy[page + i]);
+	}
+}
+
+/* Pin both in one call. */
+static void pin_pair(struct __test_metadata *_metadata, struct pin *pin,
+		     char *at, size_t page, char first, char second)
+{
+	struct iovec both = { .iov_base = at, .iov_len = 2 * page };
+
+	ASSERT_EQ((ssize_t)both.iov_len, vmsplice(pin->pipe[1], &both, 1, 0));
+	pin->fill[pin->pages++] = first;
+	pin->fill[pin->pages++] = second;
+}
+
+TEST_F(devdax, between_anonymous_pages)
+{
+	size_t align = variant->align, page = self->page;
+	char *map = map_among_others(&self->device, align, page);
+	char *front, *end;
+
+	ASSERT_NE(NULL, map);
+	front = map - page;
+	end = map + align;
+	expect_pair(_metadata, front, page, NEIGHBOUR, BEFORE);
+	expect_pair(_metadata, end - page, page, BEFORE, NEIGHBOUR);
+	pin_pair(_metadata, &self->pin, front, page, NEIGHBOUR, BEFORE);
+	pin_pair(_metadata, &self->pin, end - page, page, BEFORE, NEIGHBOUR);
+
+	ASSERT_EQ(0, mprotect(front, align + 2 * page, PROT_READ));
+	EXPECT_FALSE(can_write(front));
+	EXPECT_FALSE(can_write(map));
+	EXPECT_FALSE(can_write(end));
+	ASSERT_EQ(0, mprotect(front, align + 2 * page, PROT_READ | PROT_WRITE));
+	EXPECT_TRUE(can_write(front));
+	EXPECT_TRUE(can_write(map));
+	EXPECT_TRUE(can_write(end));
+
+	/* Anonymous pages are given up, and others come when they are touched. */
+	ASSERT_EQ(0, madvise(front, align + 2 * page, MADV_DONTNEED));
+	expect_pair(_metadata, front, page, 0, BEFORE);
+	expect_pair(_metadata, end - page, page, BEFORE, 0);
+
+	ASSERT_EQ(0, munmap(front, align + 2 * page));
+	expect_kept(_metadata, &self->pin);
 }
 
 static void expect_filled(struct __test_metadata *_metadata, const char *map,

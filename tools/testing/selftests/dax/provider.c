@@ -116,20 +116,25 @@ enum provision say(enum provision p, char *why, const char *what,
 	return p;
 }
 
+int become_tool(const char * const argv[])
+{
+	int null = open("/dev/null", O_RDWR);
+
+	dup2(null, STDIN_FILENO);
+	dup2(null, STDOUT_FILENO);
+	execvp(argv[0], (char *const *)argv);
+	return TOOL_MISSING;
+}
+
 int run_tool(const char * const argv[])
 {
-	int status, null;
+	int status;
 	pid_t pid = fork();
 
 	if (pid < 0)
 		return TOOL_MISSING;
-	if (!pid) {
-		null = open("/dev/null", O_RDWR);
-		dup2(null, STDIN_FILENO);
-		dup2(null, STDOUT_FILENO);
-		execvp(argv[0], (char *const *)argv);
-		_exit(TOOL_MISSING);
-	}
+	if (!pid)
+		_exit(become_tool(argv));
 	if (waitpid(pid, &status, 0) != pid)
 		return TOOL_MISSING;
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 128;
@@ -149,7 +154,6 @@ const char *provider_dir(const struct provider *fs)
  * again, the old one leads nowhere.
  */
 
-#define MAPPER "/dev/mapper/"
 #define MAPPER_PREFIX "dax-selftest-"
 
 static const char *provider_device(const struct provider *fs)
@@ -162,10 +166,17 @@ static const char *provider_device(const struct provider *fs)
 	return path;
 }
 
-static void mapper_remove(const char *device)
+int mapper_do(const char *what, const char *name)
 {
-	const char * const argv[] = { "dmsetup", "remove", "--retry",
-				      strrchr(device, '/') + 1, NULL };
+	const char * const argv[] = { "dmsetup", what, name, NULL };
+
+	return run_tool(argv);
+}
+
+void mapper_remove(const char *name)
+{
+	const char * const argv[] = { "dmsetup", "remove", "--retry", name,
+				      NULL };
 
 	run_tool(argv);
 }
@@ -194,7 +205,7 @@ static void mappers_sweep(void)
 		return;
 	for (size_t i = 0; i < devices.gl_pathc; i++)
 		if (!is_mounted(devices.gl_pathv[i]))
-			mapper_remove(devices.gl_pathv[i]);
+			mapper_remove(strrchr(devices.gl_pathv[i], '/') + 1);
 	globfree(&devices);
 }
 
@@ -216,24 +227,40 @@ static bool kernel_has_mapper(void)
 	return !run_tool(argv);
 }
 
-static enum provision mapper_make(const struct provider *fs, char *why)
+enum provision mapper_create(const char *name, const char *table, char *why)
 {
-	const char *device = provider_device(fs);
-	char table[2 * PATH_MAX];
-	const char * const argv[] = { "dmsetup", "create",
-				      strrchr(device, '/') + 1,
-				      "--table", table, NULL };
-	int status;
+	const char * const argv[] = { "dmsetup", "create", name, "--table",
+				      table, NULL };
+	int status = run_tool(argv);
 
-	if (!access(device, F_OK))
-		mapper_remove(device);
-	mapper_table(fs, table, sizeof(table));
-	status = run_tool(argv);
 	if (status == TOOL_MISSING)
 		return say(LACKING, why, "tool not found", argv[0]);
 	if (status && !kernel_has_mapper())
 		return say(LACKING, why, "kernel without", "device-mapper");
 	return status ? say(BROKEN, why, "dmsetup create", table) : PROVIDED;
+}
+
+static enum provision mapper_make(const struct provider *fs, char *why)
+{
+	const char *device = provider_device(fs);
+	const char *name = strrchr(device, '/') + 1;
+	char table[2 * PATH_MAX];
+
+	if (!access(device, F_OK))
+		mapper_remove(name);
+	mapper_table(fs, table, sizeof(table));
+	return mapper_create(name, table, why);
+}
+
+int provider_reload(const struct provider *fs)
+{
+	const char *name = strrchr(provider_device(fs), '/') + 1;
+	char table[2 * PATH_MAX];
+	const char * const argv[] = { "dmsetup", "load", name, "--table", table,
+				      NULL };
+
+	mapper_table(fs, table, sizeof(table));
+	return run_tool(argv) || mapper_do("resume", name) ? -EIO : 0;
 }
 
 /* What @fs is to be on. */

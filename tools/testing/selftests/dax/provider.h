@@ -42,6 +42,10 @@ enum provision provider_up(const struct provider *fs, char *why);
 /* Mount @fs again, with what it holds. 0 or -errno. */
 int provider_mount(const struct provider *fs);
 int provider_unmount(const struct provider *fs);
+
+/* Load its table once more, while it is mounted. 0 or -errno. */
+int provider_reload(const struct provider *fs);
+
 bool provider_mounted(const struct provider *fs);
 
 /* Unmount every provider. 0, or -EBUSY if somebody uses one. */
@@ -67,5 +71,15 @@ enum provision say(enum provision p, char *why, const char *what,
 #define TOOL_MISSING 127
 
 int run_tool(const char * const argv[]);
+
+/* Run it in place of this process. TOOL_MISSING if that fails. */
+int become_tool(const char * const argv[]);
+
+/* A device-mapper device; its node is MAPPER and the name. */
+#define MAPPER "/dev/mapper/"
+
+enum provision mapper_create(const char *name, const char *table, char *why);
+int mapper_do(const char *what, const char *name);	/* 0 if that worked */
+void mapper_remove(const char *name);
 
 #endif

@@ -28,14 +28,19 @@ static long attribute(const char *node, const char *name)
 	return view_number(path);
 }
 
+void ram_find(struct ram *ram, const char *path)
+{
+	ram->node = attribute(path, "target_node");
+	ram->size = attribute(path, "size");
+	snprintf(ram->path, sizeof(ram->path), "%s", path);
+}
+
 enum provision ram_up(struct ram *ram, const char *path, char *why)
 {
 	const char * const argv[] = { "daxctl", "reconfigure-device", "-m",
 				      "system-ram", base_name(path), NULL };
 	int status;
 
-	ram->node = attribute(path, "target_node");
-	ram->size = attribute(path, "size");
 	status = run_tool(argv);
 	if (status == TOOL_MISSING)
 		return say(LACKING, why, "tool not found", argv[0]);
@@ -43,7 +48,7 @@ enum provision ram_up(struct ram *ram, const char *path, char *why)
 		return say(LACKING, why, "kernel without", "kmem");
 	if (status)
 		return say(BROKEN, why, "daxctl makes no RAM of", path);
-	snprintf(ram->path, sizeof(ram->path), "%s", path);
+	ram_find(ram, path);
 	return PROVIDED;
 }
 

@@ -15,6 +15,9 @@ struct ram {
 	size_t size;
 };
 
+/* Of the device at @path, which is RAM. */
+void ram_find(struct ram *ram, const char *path);
+
 /* Make the device at @path RAM, by daxctl. */
 enum provision ram_up(struct ram *ram, const char *path, char *why);
 

@@ -14,6 +14,7 @@
 #include <linux/fs.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
+#include <sys/syscall.h>
 
 #include "../../../../mm/gup_test.h"
 #include "../kselftest_harness.h"
@@ -21,6 +22,7 @@
 #include "operation.h"
 #include "provided.h"
 #include "ram.h"
+#include "stall.h"
 #include "touch.h"
 #include "view.h"
 
@@ -36,6 +38,7 @@
 struct stage {
 	struct scene scene;
 	long taint;
+	struct stall stall;
 	unsigned int nr_aside;
 	struct run aside[ASIDE_MAX];	/* what goes on besides scene.run */
 };
@@ -96,11 +99,13 @@ static int twin_make(struct scene *s)
 static void set_up(struct __test_metadata *_metadata, struct stage *st,
 		   const char *provider, size_t align)
 {
+	static const struct stall no_stall = STALL_NONE;
 	struct scene *s = &st->scene;
 	bool huge = align > PTE_SIZE;
 	char why[REASON_MAX] = "";
 	long faults;
 
+	st->stall = no_stall;
 	st->taint = view_taint();
 	/* XFS with rmapbt sends it to all who map a file. */
 	signal(SIGBUS, SIG_IGN);
@@ -145,6 +150,7 @@ static void tear_down(struct __test_metadata *_metadata, struct stage *st)
 	int ended;
 
 	pin_close(&s->pin);
+	stall_down(&st->stall);
 	for (unsigned int i = 0; i < st->nr_aside; i++)
 		run_close(&st->aside[i]);
 	ended = run_finish(&s->run);
@@ -456,8 +462,7 @@ static void expect_waits(struct __test_metadata *_metadata, struct scene *s,
 	int seen = run_observe(&s->run);
 
 	ASSERT_EQ(OP_WAITS, seen) {
-		TH_LOG("unbinding %s while a page is pinned",
-		       outcome_text(seen));
+		TH_LOG("with a page pinned, it %s", outcome_text(seen));
 	}
 	EXPECT_TRUE(wait_until(victim_gone, s));
 	expect_unmapped(_metadata, s);
@@ -467,17 +472,45 @@ static void expect_waits(struct __test_metadata *_metadata, struct scene *s,
 	EXPECT_EQ((int)OP_WAITS, (int)run_observe(&s->run));
 }
 
-TEST_F_TIMEOUT(removal, pinned, TIMEOUT)
+static void play_pinned(struct __test_metadata *_metadata, struct scene *s,
+			const struct operation *op)
 {
-	struct scene *s = &self->stage.scene;
 	struct report report;
 
 	report_expect(&report, s, s->victim.map + 2 * s->unit);
 	ASSERT_LE(0, report.kmsg);
-	ASSERT_EQ(0, scene_pin(s, &op_unbind, INSIDE));
-	ASSERT_EQ(0, run_start(s, &op_unbind));
+	ASSERT_EQ(0, scene_pin(s, op, INSIDE));
+	ASSERT_EQ(0, run_start(s, op));
 	expect_waits(_metadata, s, &report);
 	expect_pin_kept(_metadata, s);
+	EXPECT_EQ(0, run_finish(&s->run));
+}
+
+TEST_F_TIMEOUT(removal, pinned, TIMEOUT)
+{
+	play_pinned(_metadata, &self->stage.scene, &op_unbind);
+	expect_back(_metadata, &self->stage.scene);
+}
+
+/* The page is in the hands of another device, as far as the kernel knows. */
+TEST_F_TIMEOUT(removal, under_direct_io, TIMEOUT)
+{
+	struct stall *stall = &self->stage.stall;
+	struct scene *s = &self->stage.scene;
+	char *page = s->victim.map + 2 * s->unit;
+	char why[REASON_MAX] = "";
+	struct report report;
+
+	/* Nobody has written all of a device. */
+	if (!s->fs)
+		memset(page, s->victim.fill, PTE_SIZE);
+	if (!provided(_metadata, stall_up(stall, page, PTE_SIZE, why), why))
+		return;
+	report_expect(&report, s, page);
+	ASSERT_LE(0, report.kmsg);
+	ASSERT_EQ(0, run_start(s, &op_unbind));
+	expect_waits(_metadata, s, &report);
+	EXPECT_EQ(-EIO, stall_down(stall));
 	EXPECT_EQ(0, run_finish(&s->run));
 	expect_back(_metadata, s);
 }
@@ -937,6 +970,17 @@ TEST_F_TIMEOUT(removal_mapper, fsync_open, TIMEOUT)
 	expect_unflushed(_metadata, s);
 }
 
+/* What is mapped by a table that has been replaced is found as well. */
+TEST_F_TIMEOUT(removal_mapper, table_reloaded, TIMEOUT)
+{
+	struct scene *s = &self->stage.scene;
+
+	ASSERT_EQ(0, provider_reload(s->fs));
+	expect_kept(_metadata, &s->victim);
+	play_pinned(_metadata, s, &op_unbind);
+	expect_back(_metadata, s);
+}
+
 /* What only device-dax devices allow. */
 
 FIXTURE(removal_devdax) {
@@ -1073,6 +1117,133 @@ TEST_F_TIMEOUT(removal_devdax, mapped_bound_again, TIMEOUT)
 	unbind(_metadata, s);
 	expect_gone(_metadata, new.map, &new);
 	file_close(&new);
+}
+
+/*
+ * A tool is told to make something else of a device, which it takes from its
+ * driver for that.
+ */
+
+static int become_ram_perform(struct scene *s)
+{
+	const char * const argv[] = { "daxctl", "reconfigure-device", "-m",
+				      "system-ram", s->device.name, NULL };
+
+	return become_tool(argv);
+}
+
+static int become_block_perform(struct scene *s)
+{
+	const char * const argv[] = { "ndctl", "create-namespace", "-f", "-e",
+				      getenv("DAX_NAMESPACE"), "-m", "fsdax",
+				      NULL };
+
+	return become_tool(argv);
+}
+
+static int disable_perform(struct scene *s)
+{
+	const char * const argv[] = { "ndctl", "disable-namespace",
+				      getenv("DAX_NAMESPACE"), NULL };
+
+	return become_tool(argv);
+}
+
+static const struct operation op_become_ram = {
+	.name = "becoming RAM", .scope = SCOPE_FILE, .syscall = SYS_write,
+	.perform = become_ram_perform,
+};
+
+static const struct operation op_become_block = {
+	.name = "becoming a block device", .scope = SCOPE_FILE,
+	.syscall = SYS_write, .perform = become_block_perform,
+};
+
+static const struct operation op_disable = {
+	.name = "disabling the namespace", .scope = SCOPE_FILE,
+	.syscall = SYS_write, .perform = disable_perform,
+};
+
+FIXTURE(reconfiguration) {
+	struct stage stage;
+	struct ram ram;
+};
+
+FIXTURE_VARIANT(reconfiguration) {
+	const struct operation *op;
+	size_t align;
+};
+
+FIXTURE_VARIANT_ADD(reconfiguration, devdax_4k_to_ram) {
+	.op = &op_become_ram, .align = PTE_SIZE,
+};
+
+FIXTURE_VARIANT_ADD(reconfiguration, devdax_2m_to_ram) {
+	.op = &op_become_ram, .align = PMD_SIZE,
+};
+
+FIXTURE_VARIANT_ADD(reconfiguration, devdax_2m_to_block) {
+	.op = &op_become_block, .align = PMD_SIZE,
+};
+
+FIXTURE_VARIANT_ADD(reconfiguration, devdax_2m_to_nothing) {
+	.op = &op_disable, .align = PMD_SIZE,
+};
+
+FIXTURE_SETUP(reconfiguration)
+{
+	if (!getenv("DAX_NAMESPACE"))
+		SKIP(return, "DAX_NAMESPACE is not set");
+	set_up(_metadata, &self->stage, "devdax", variant->align);
+}
+
+FIXTURE_TEARDOWN(reconfiguration)
+{
+	struct scene *s = &self->stage.scene;
+	char why[REASON_MAX] = "";
+
+	pin_close(&s->pin);
+	EXPECT_LE(0, run_finish(&s->run));
+	scene_close(s);
+	if (self->ram.path[0])
+		EXPECT_EQ(0, ram_down(&self->ram));
+	EXPECT_EQ((int)PROVIDED, (int)block_up(why)) {
+		TH_LOG("%s", why);
+	}
+	expect_no_warning(_metadata, &self->stage);
+}
+
+/* The tool has done what it was told to, and the memory is nobody's. */
+static void expect_reconfigured(struct __test_metadata *_metadata,
+				struct stage *st, struct ram *ram,
+				const struct operation *op)
+{
+	struct scene *s = &st->scene;
+	struct child tenant;
+
+	EXPECT_FALSE(device_bound(&s->device));
+	expect_unmapped(_metadata, s);
+	if (op != &op_become_ram)
+		return;
+	ram_find(ram, s->victim.path);
+	ASSERT_EQ(0, tenant_enter(&tenant, ram));
+	expect_unmapped(_metadata, s);
+	EXPECT_EQ(0, tenant_leave(&tenant));
+}
+
+TEST_F_TIMEOUT(reconfiguration, mapped, TIMEOUT)
+{
+	struct scene *s = &self->stage.scene;
+
+	ASSERT_EQ(0, run_start(s, variant->op));
+	ASSERT_EQ(0, run_finish(&s->run));
+	expect_reconfigured(_metadata, &self->stage, &self->ram, variant->op);
+}
+
+TEST_F_TIMEOUT(reconfiguration, pinned, TIMEOUT)
+{
+	play_pinned(_metadata, &self->stage.scene, variant->op);
+	expect_reconfigured(_metadata, &self->stage, &self->ram, variant->op);
 }
 
 /*
