@@ -573,15 +573,17 @@ static void dax_remove_entry(struct xa_state *xas,
 }
 
 /*
- * Take @entry out of the file if its page is shared, and is idle or other entries
- * have it, too. In the end the block stays theirs, whether they have come to it
- * by now or not, and it is for the last of them to wait for its users.
+ * Take @entry out of the file if other entries have its page, too, or it is idle.
+ * In the end a block that files share stays with the others, and it is for the
+ * last of them to wait for its users. That they share it does not show before
+ * they have an entry. That may be only once this file has looked for users, so
+ * they must not find an entry then that they could leave the page to: this file
+ * does not look again. No block of a large or dirty entry is shared.
  */
 static bool dax_leave_entry(struct xa_state *xas, struct address_space *mapping,
 			    void *entry)
 {
-	if (!dax_has_pages(entry) ||
-	    !dax_folio_is_shared(dax_entry_folio(entry)) ||
+	if (!dax_has_pages(entry) || dax_entry_order(entry) ||
 	    xas_get_mark(xas, PAGECACHE_TAG_DIRTY) ||
 	    !dax_disassociate_entry(entry, mapping, false))
 		return false;
@@ -1035,8 +1037,8 @@ static struct folio *dax_hold_layout_folio(struct address_space *mapping,
  * mapping_mapped() becoming true.
  *
  * Context: Process context, may sleep, takes i_mmap_rwsem and the i_pages lock.
- * The range is unmapped on return, and has no entries of shared pages, except
- * for such as are pinned or dirty.
+ * The range is unmapped on return, and of the entries of single pages only those
+ * are left that are dirty or pinned.
  * Return: The first pinned folio, not referenced, or NULL. It stays valid as
  * long as the device does.
  */
@@ -1126,8 +1128,8 @@ static void dax_wait_unlocked(struct inode *inode)
 }
 
 /*
- * The first pinned folio of a file, which the caller has to release. See
- * dax_mapping_pinned().
+ * The first pinned folio of a file that nothing maps, which the caller has to
+ * release. See dax_mapping_pinned().
  */
 static struct folio *dax_pinned_folio(struct address_space *mapping)
 {
@@ -1137,7 +1139,10 @@ static struct folio *dax_pinned_folio(struct address_space *mapping)
 
 	rcu_read_lock();
 	xas_for_each(&xas, entry, ULONG_MAX) {
-		if (xas_retry(&xas, entry))
+		if (xas_retry(&xas, entry) || !dax_has_pages(entry))
+			continue;
+		/* By a file that shares it, or whose user is back. */
+		if (dax_folio_is_mapped(dax_entry_folio(entry)))
 			continue;
 		folio = dax_hold_busy_folio(entry);
 		if (folio)
@@ -1153,7 +1158,8 @@ static struct folio *dax_pinned_folio(struct address_space *mapping)
  *	pages and its entries do not change
  *
  * Context: Any, does not sleep.
- * Return: true if a page is pinned.
+ * Return: true if a page is pinned, other than one that a file which shares it has
+ * mapped: that one is left to the other file.
  */
 bool dax_mapping_pinned(struct address_space *mapping)
 {

@@ -2233,7 +2233,8 @@ static void layout_of_pinned_page_is_busy(struct kunit *test)
 	const unsigned long pages[] = { 0, last / 2, last };
 	int i;
 
-	dax_test_insert(test, inode, 0, 0, order, 0);
+	dax_test_insert(test, inode, 0, 0, order,
+			DAX_INSERT_DIRTY);
 	for (i = 0; i < ARRAY_SIZE(pages); i++) {
 		struct folio *folio = dax_test_pin(test, pages[i]);
 
@@ -2333,7 +2334,8 @@ static void layout_broken_when_unpinned(struct kunit *test)
 	struct dax_test_task *t;
 	struct folio *folio;
 
-	dax_test_insert(test, inode, DAX_TEST_INDEX, 0, order, 0);
+	dax_test_insert(test, inode, DAX_TEST_INDEX, 0, order,
+			DAX_INSERT_DIRTY);
 	dax_test_pin(test, 0);
 	dax_test_pin(test, 0);
 	folio = dax_test_pin(test, last);
@@ -2362,8 +2364,8 @@ static void layout_looked_over_again_after_wait(struct kunit *test)
 	struct folio *first, *second;
 	struct dax_test_task *t;
 
-	dax_test_insert(test, inode, 0, 0, 0, 0);
-	dax_test_insert(test, inode, 1, 1, 0, 0);
+	dax_test_insert(test, inode, 0, 0, 0, DAX_INSERT_DIRTY);
+	dax_test_insert(test, inode, 1, 1, 0, DAX_INSERT_DIRTY);
 	second = dax_test_pin(test, 1);
 	t = dax_test_start(test, task_break_layout, inode, 0, 1);
 	dax_test_expect_sleeps(test, t);
@@ -2595,7 +2597,8 @@ static void layout_wait_ends_with_last_of_two_puts(struct kunit *test)
 	struct dax_test_task *waiter;
 	int i;
 
-	dax_test_insert(test, inode, DAX_TEST_INDEX, 0, order, 0);
+	dax_test_insert(test, inode, DAX_TEST_INDEX, 0, order,
+			DAX_INSERT_DIRTY);
 	for (i = 0; i < 10; i++) {
 		dax_test_pin(test, 0);
 		dax_test_pin(test, 0);
@@ -2889,7 +2892,8 @@ static void layout_of_mapped_entry_is_unmapped(struct kunit *test)
 	unsigned long addr = dax_test_map(test, inode, order);
 	struct folio *folio;
 
-	dax_test_insert(test, inode, DAX_TEST_INDEX, 0, order, 0);
+	dax_test_insert(test, inode, DAX_TEST_INDEX, 0, order,
+			DAX_INSERT_DIRTY);
 	folio = dax_test_folio(0);
 	dax_test_touch(test, addr + last * PAGE_SIZE);
 	KUNIT_EXPECT_EQ(test, folio_ref_count(folio), 1);
@@ -2970,6 +2974,40 @@ static void layout_mapped_meanwhile_is_unmapped(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, t->ret, 0);
 	KUNIT_EXPECT_TRUE(test, dax_folio_is_idle(folio));
 	dax_test_unmap(addr, order);
+}
+
+/* One file has looked for users when another comes to share a page, and goes. */
+static void layout_shared_once_broken_is_waited_for(struct kunit *test)
+{
+	struct inode *one = dax_test_inode(test), *two = dax_test_inode(test);
+	struct folio *folio;
+
+	dax_test_insert(test, one, 0, 0, 0, 0);
+	KUNIT_EXPECT_NULL(test, dax_test_busy(one, 0, 0));
+	dax_test_insert(test, two, 0, 0, 0, DAX_INSERT_SHARED);
+	folio = dax_test_pin(test, 0);
+	KUNIT_EXPECT_PTR_EQ(test, dax_test_busy(two, 0, 0), folio);
+	truncate_inode_pages(&one->i_data, 0);
+	folio_put(folio);
+}
+
+/* What maps it waits for its pins. */
+static void layout_mapped_by_others_is_not_pinned(struct kunit *test)
+{
+	struct inode *one = dax_test_inode(test), *two = dax_test_inode(test);
+	unsigned long addr = dax_test_map(test, two, 0);
+	struct folio *folio;
+
+	dax_test_insert(test, one, DAX_TEST_INDEX, 0, 0, DAX_INSERT_SHARED);
+	dax_test_insert(test, two, DAX_TEST_INDEX, 0, 0, DAX_INSERT_SHARED);
+	dax_test_touch(test, addr);
+	folio = dax_test_pin(test, 0);
+	KUNIT_EXPECT_FALSE(test, dax_mapping_pinned(&one->i_data));
+	dax_wait_busy(&one->i_data);
+	dax_test_unmap(addr, 0);
+	KUNIT_EXPECT_TRUE(test, dax_mapping_pinned(&one->i_data));
+	folio_put(folio);
+	KUNIT_EXPECT_FALSE(test, dax_mapping_pinned(&one->i_data));
 }
 
 static void layout_mapped_by_others_is_left(struct kunit *test)
@@ -3560,6 +3598,8 @@ static struct kunit_case dax_layout_cases[] = {
 	KUNIT_CASE_PARAM(layout_of_mapped_entry_is_unmapped, size_gen_params),
 	KUNIT_CASE_PARAM(layout_broken_when_user_unpins, size_gen_params),
 	KUNIT_CASE_PARAM(layout_mapped_meanwhile_is_unmapped, size_gen_params),
+	KUNIT_CASE(layout_shared_once_broken_is_waited_for),
+	KUNIT_CASE(layout_mapped_by_others_is_not_pinned),
 	KUNIT_CASE(layout_mapped_by_others_is_left),
 	KUNIT_CASE(layout_of_device_that_goes_is_waited_for),
 	KUNIT_CASE_PARAM(layout_unmapped_with_device_keeps_entry, size_gen_params),

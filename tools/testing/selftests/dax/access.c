@@ -11,6 +11,7 @@
 #include <linux/const.h>
 #include <linux/elf.h>
 #include <linux/io_uring.h>
+#include <pthread.h>
 #include <sys/ioctl.h>
 #include <sys/ptrace.h>
 #include <sys/resource.h>
@@ -290,6 +291,47 @@ TEST_F_TIMEOUT(mapped, direct_io_other_fs, TIMEOUT)
 }
 
 /* A MAP_PRIVATE mapping gets its own pages, and the file keeps its data. */
+/* What is written is in memory that has to be faulted in all the time. */
+
+struct fleeting {
+	char *page;
+	bool stop;
+};
+
+static void *keep_unmapping(void *arg)
+{
+	struct fleeting *f = arg;
+
+	while (!__atomic_load_n(&f->stop, __ATOMIC_RELAXED))
+		madvise(f->page, PTE_SIZE, MADV_DONTNEED);
+	return NULL;
+}
+
+TEST_F_TIMEOUT(mapped, write_from_fleeting_memory, TIMEOUT)
+{
+	struct fleeting f = { .stop = false };
+	pthread_t thread;
+	long done;
+
+	f.page = mmap(NULL, PTE_SIZE, PROT_READ | PROT_WRITE,
+		      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, f.page);
+	ASSERT_EQ(0, pthread_create(&thread, NULL, keep_unmapping, &f));
+	for (done = 0; done < PAGES; done++) {
+		pages_fill(f.page, done, 1, CHANGED);
+		if (pwrite(self->m.file.fd, f.page, PTE_SIZE,
+			   done * PTE_SIZE) != PTE_SIZE)
+			break;
+	}
+	EXPECT_EQ(PAGES, done) {
+		TH_LOG("writing page %ld: %s", done, strerror(errno));
+	}
+	__atomic_store_n(&f.stop, true, __ATOMIC_RELAXED);
+	pthread_join(thread, NULL);
+	EXPECT_EQ(0, pages_differ(self->m.map, 0, PAGES, CHANGED));
+	munmap(f.page, PTE_SIZE);
+}
+
 TEST_F_TIMEOUT(mapped, direct_io_into_private, TIMEOUT)
 {
 	struct mapped *m = &self->m;
