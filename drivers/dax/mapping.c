@@ -1124,7 +1124,9 @@ EXPORT_SYMBOL_NS_GPL(dax_break_layout, DAX);
 
 static void dax_wait_unlocked(struct inode *inode)
 {
+	filemap_invalidate_unlock(inode->i_mapping);
 	schedule();
+	filemap_invalidate_lock(inode->i_mapping);
 }
 
 /*
@@ -1173,16 +1175,22 @@ EXPORT_SYMBOL_IF_KUNIT(dax_mapping_pinned);
 
 /**
  * dax_wait_unpinned - wait until no page of an unused DAX file is pinned
- * @inode: an inode that is being evicted, so that nothing can map its pages
+ * @inode: an inode that is about to be evicted
  * @state: task state to wait in, TASK_KILLABLE or TASK_IDLE
  *
- * Context: Process context, may sleep, takes i_mmap_rwsem and the i_pages lock.
+ * Context: Process context, may sleep, takes mapping->invalidate_lock.
  * Return: 0 with no page pinned, or -ERESTARTSYS when a fatal signal ended the
- * wait. New pins can only come from other files that share a page.
+ * wait. New pins can come from whoever looks up the inode, and from other files
+ * that share a page.
  */
 int dax_wait_unpinned(struct inode *inode, unsigned int state)
 {
-	return dax_wait_layout(inode, 0, LLONG_MAX, state, dax_wait_unlocked);
+	int error;
+
+	filemap_invalidate_lock(inode->i_mapping);
+	error = dax_wait_layout(inode, 0, LLONG_MAX, state, dax_wait_unlocked);
+	filemap_invalidate_unlock(inode->i_mapping);
+	return error;
 }
 EXPORT_SYMBOL_IF_KUNIT(dax_wait_unpinned);
 

@@ -537,6 +537,31 @@ TEST_F_TIMEOUT(fsdax_wait, rename_over_leaves_directory, TIMEOUT)
 	EXPECT_EQ(0, run_finish(&s->run));
 }
 
+/* An inode that waits for a pin is unlinked and open, to who looks it up. */
+TEST_F_TIMEOUT(fsdax_wait, unlink_close_leaves_handle, TIMEOUT)
+{
+	struct scene *s = &self->scene;
+	struct run unlinks;
+	int seen;
+
+	ASSERT_EQ(0, scene_prepare(s, &op_open_by_handle));
+	ASSERT_EQ(0, scene_pin(s, &op_unlink_close, INSIDE));
+	ASSERT_TRUE(start(_metadata, s, &op_unlink_close, &seen));
+	EXPECT_EQ(OP_WAITS, seen);
+
+	unlinks = s->run;
+	ASSERT_EQ(0, run_start(s, &op_open_by_handle));
+	seen = run_observe(&s->run);
+	EXPECT_EQ(OP_RETURNED, seen) {
+		TH_LOG("opening it by a handle %s", outcome_text(seen));
+	}
+	EXPECT_TRUE(pin_drop(&s->pin) == PIN_KEPT);
+	EXPECT_EQ(0, run_finish(&s->run));
+	close(s->run.pidfd);
+	s->run = unlinks;
+	EXPECT_EQ(0, run_finish(&s->run));
+}
+
 /* Two pipes hold the same page: the operation waits for the later one. */
 static void play_held_twice(struct __test_metadata *_metadata, struct scene *s,
 			    const struct operation *op)

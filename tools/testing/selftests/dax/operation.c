@@ -201,6 +201,32 @@ static int create_perform(struct scene *s)
 		errno : 0;
 }
 
+/* Where the victim is found without a name. */
+static struct {
+	struct file_handle handle;
+	unsigned char id[MAX_HANDLE_SZ];
+} lasting;
+
+static int open_by_handle_prepare(struct scene *s)
+{
+	int mount;
+
+	lasting.handle.handle_bytes = sizeof(lasting.id);
+	return name_to_handle_at(AT_FDCWD, s->victim.path, &lasting.handle,
+				 &mount, 0) ? -errno : 0;
+}
+
+/* An inode that cannot be opened any more need not be. */
+static int open_by_handle_perform(struct scene *s)
+{
+	int dir = open(provider_dir(s->fs), O_RDONLY | O_DIRECTORY), fd;
+
+	if (dir < 0)
+		return errno;
+	fd = syscall(SYS_open_by_handle_at, dir, &lasting.handle, O_RDONLY);
+	return fd < 0 && errno != ESTALE ? errno : 0;
+}
+
 static int lower_write(struct scene *s)
 {
 	return file_write(&s->lower, s->len);
@@ -284,6 +310,11 @@ const struct operation op_reflink_over_from_higher = {
 const struct operation op_dedupe_over = {
 	.name = "dedupe over", .scope = SCOPE_RANGE, .syscall = SYS_ioctl,
 	.prepare = lower_write_same, .perform = dedupe_over_perform,
+};
+
+const struct operation op_open_by_handle = {
+	.name = "open by handle", .syscall = SYS_open_by_handle_at,
+	.prepare = open_by_handle_prepare, .perform = open_by_handle_perform,
 };
 
 const struct operation op_write = {

@@ -29,8 +29,7 @@ enum provision stall_up(struct stall *stall, char *to, size_t len, char *why)
 	    !mapper_do("suspend", NAME) &&
 	    syscall(SYS_io_submit, stall->context, 1, reads) == 1)
 		return PROVIDED;
-	made = say(errno == ENOSYS ? LACKING : BROKEN, why, "direct I/O",
-		   strerror(errno));
+	made = say(BROKEN, why, "direct I/O", strerror(errno));
 	stall_down(stall);
 	return made;
 }
