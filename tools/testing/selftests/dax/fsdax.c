@@ -537,29 +537,41 @@ TEST_F_TIMEOUT(fsdax_wait, rename_over_leaves_directory, TIMEOUT)
 	EXPECT_EQ(0, run_finish(&s->run));
 }
 
-/* An inode that waits for a pin is unlinked and open, to who looks it up. */
-TEST_F_TIMEOUT(fsdax_wait, unlink_close_leaves_handle, TIMEOUT)
+/* Closing an unlinked file waits for a pin, and @op does not wait for that. */
+static void play_beside_eviction(struct __test_metadata *_metadata,
+				 struct scene *s, const struct operation *op)
 {
-	struct scene *s = &self->scene;
 	struct run unlinks;
 	int seen;
 
-	ASSERT_EQ(0, scene_prepare(s, &op_open_by_handle));
+	ASSERT_EQ(0, scene_prepare(s, op));
 	ASSERT_EQ(0, scene_pin(s, &op_unlink_close, INSIDE));
 	ASSERT_TRUE(start(_metadata, s, &op_unlink_close, &seen));
 	EXPECT_EQ(OP_WAITS, seen);
 
 	unlinks = s->run;
-	ASSERT_EQ(0, run_start(s, &op_open_by_handle));
+	ASSERT_EQ(0, run_start(s, op));
 	seen = run_observe(&s->run);
 	EXPECT_EQ(OP_RETURNED, seen) {
-		TH_LOG("opening it by a handle %s", outcome_text(seen));
+		TH_LOG("%s %s", op->name, outcome_text(seen));
 	}
 	EXPECT_TRUE(pin_drop(&s->pin) == PIN_KEPT);
 	EXPECT_EQ(0, run_finish(&s->run));
 	close(s->run.pidfd);
 	s->run = unlinks;
 	EXPECT_EQ(0, run_finish(&s->run));
+}
+
+/* An inode that waits for a pin is unlinked and open, to who looks it up. */
+TEST_F_TIMEOUT(fsdax_wait, unlink_close_leaves_handle, TIMEOUT)
+{
+	play_beside_eviction(_metadata, &self->scene, &op_open_by_handle);
+}
+
+/* Its dentry is gone from the directory. */
+TEST_F_TIMEOUT(fsdax_wait, unlink_close_leaves_directory, TIMEOUT)
+{
+	play_beside_eviction(_metadata, &self->scene, &op_rmdir);
 }
 
 /* Two pipes hold the same page: the operation waits for the later one. */

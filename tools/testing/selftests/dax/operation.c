@@ -3,11 +3,13 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 #include <linux/falloc.h>
 #include <linux/fs.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 
 #include "operation.h"
@@ -201,6 +203,28 @@ static int create_perform(struct scene *s)
 		errno : 0;
 }
 
+/* Move the victim to a directory of its own. */
+static int rmdir_prepare(struct scene *s)
+{
+	char path[PATH_MAX];
+
+	snprintf(path, sizeof(path), "%s", s->victim.path);
+	snprintf(s->victim.path, sizeof(s->victim.path), "%s/directory",
+		 provider_dir(s->fs));
+	if (mkdir(s->victim.path, 0700) && errno != EEXIST)
+		return -errno;
+	strcat(s->victim.path, "/victim");
+	return rename(path, s->victim.path) ? -errno : 0;
+}
+
+static int rmdir_perform(struct scene *s)
+{
+	char path[PATH_MAX];
+
+	snprintf(path, sizeof(path), "%s/directory", provider_dir(s->fs));
+	return syscall(SYS_unlinkat, AT_FDCWD, path, AT_REMOVEDIR) ? errno : 0;
+}
+
 /* Where the victim is found without a name. */
 static struct {
 	struct file_handle handle;
@@ -310,6 +334,11 @@ const struct operation op_reflink_over_from_higher = {
 const struct operation op_dedupe_over = {
 	.name = "dedupe over", .scope = SCOPE_RANGE, .syscall = SYS_ioctl,
 	.prepare = lower_write_same, .perform = dedupe_over_perform,
+};
+
+const struct operation op_rmdir = {
+	.name = "remove the directory", .syscall = SYS_unlinkat,
+	.prepare = rmdir_prepare, .perform = rmdir_perform,
 };
 
 const struct operation op_open_by_handle = {
