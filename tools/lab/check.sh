@@ -3,8 +3,9 @@
 # lab check: hygiene of the patches. One line per patch and check.
 #
 # The patches are applied to the base one by one in a work tree of their own
-# and looked at as commits. What passed is remembered under a key made of the
-# patch, its parent's tree and the checker: a second run looks at what changed.
+# and looked at as commits. What passed is remembered under a key made of what
+# is looked at, the trees or the mail, too, and of the checker: a second run looks
+# at what changed.
 #
 # A check prints what it found and returns CHECK_FOUND. Any other failure means that
 # it could not run, which is an error and never a pass.
@@ -198,19 +199,20 @@ check_kerneldoc()
 # check_patch N PARENT COMMIT PATCH
 check_patch()
 {
-	local n key
+	local n mail trees
 	n=$(printf %04d "$1")
 	shift
-	key="$(check_git rev-parse "$1^{tree}") $(sha256sum <"$3")"
-	check_one "$n" mail "$key" check_mail "$@"
-	check_one "$n" whitespace "$key" check_whitespace "$@"
-	check_one "$n" checkpatch "$key" check_checkpatch "$@"
-	check_one "$n" kernel-doc "$key" check_kerneldoc "$@"
-	check_one "$n" objects "$key" check_warnings cc "$1" "$2"
-	check_one "$n" sparse "$key" check_warnings sparse "$1" "$2"
+	trees=$(check_git rev-parse "$1^{tree}" "$2^{tree}")
+	mail="$trees $(sha256sum <"$3")"
+	check_one "$n" mail "$mail" check_mail "$@"
+	check_one "$n" whitespace "$trees" check_whitespace "$@"
+	check_one "$n" checkpatch "$mail" check_checkpatch "$@"
+	check_one "$n" kernel-doc "$trees" check_kerneldoc "$@"
+	check_one "$n" objects "$trees" check_warnings cc "$1" "$2"
+	check_one "$n" sparse "$trees" check_warnings sparse "$1" "$2"
 	[ -z "$(selftest_dirs "$1" "$2")" ] ||
-		check_one "$n" selftests "$key" check_selftests "$1" "$2"
-	[ -z "$BOOT" ] || check_one "$n" boot "$key" check_boot "$2"
+		check_one "$n" selftests "$trees" check_selftests "$1" "$2"
+	[ -z "$BOOT" ] || check_one "$n" boot "$trees" check_boot "$2"
 }
 
 # --- the command -------------------------------------------------------------
