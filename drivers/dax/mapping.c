@@ -1197,24 +1197,28 @@ EXPORT_SYMBOL_IF_KUNIT(dax_wait_unpinned);
 /**
  * dax_wait_busy - wait for the first page of a DAX file that is pinned
  * @mapping: the file
+ * @state: task state to wait in, TASK_KILLABLE or TASK_IDLE
  *
  * It may come to be used again meanwhile, so nothing is unmapped, and the wait
  * is over when the page is mapped, too. Others may be pinned then.
  *
  * Context: Process context, may sleep for as long as user space likes.
+ * Return: 0, or -ERESTARTSYS when a fatal signal ended the wait.
  */
-void dax_wait_busy(struct address_space *mapping)
+int dax_wait_busy(struct address_space *mapping, unsigned int state)
 {
 	struct folio *folio = dax_pinned_folio(mapping);
+	int error;
 
 	if (!folio)
-		return;
+		return 0;
 	trace_dax_wait_layout(mapping->host, folio_pfn(folio), 0);
-	___wait_var_event(folio, dax_folio_is_idle(folio) ||
-			  dax_folio_is_mapped(folio),
-			  TASK_IDLE, 0, 0, schedule());
-	trace_dax_wait_layout_done(mapping->host, folio_pfn(folio), 0);
+	error = ___wait_var_event(folio, dax_folio_is_idle(folio) ||
+				  dax_folio_is_mapped(folio),
+				  state, 0, 0, schedule());
+	trace_dax_wait_layout_done(mapping->host, folio_pfn(folio), error);
 	dax_release_folio(folio);
+	return error;
 }
 EXPORT_SYMBOL_IF_KUNIT(dax_wait_busy);
 

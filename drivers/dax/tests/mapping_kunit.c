@@ -773,7 +773,7 @@ static void task_wait_unpinned(struct dax_test_task *t)
 
 static void task_wait_busy(struct dax_test_task *t)
 {
-	dax_wait_busy(&t->inode->i_data);
+	t->ret = dax_wait_busy(&t->inode->i_data, TASK_IDLE);
 }
 
 static int dax_test_writeback(struct inode *inode, loff_t start, loff_t end,
@@ -2867,7 +2867,7 @@ static void layout_in_use_again_stays(struct kunit *test)
 	unsigned long addr;
 	struct folio *folio;
 
-	dax_wait_busy(&one->i_data);
+	KUNIT_EXPECT_EQ(test, dax_wait_busy(&one->i_data, TASK_IDLE), 0);
 	addr = dax_test_map(test, one, 0);
 	dax_test_insert(test, one, DAX_TEST_INDEX, 0, 0, DAX_INSERT_SHARED);
 	dax_test_insert(test, two, 0, 0, 0, DAX_INSERT_SHARED);
@@ -3003,7 +3003,7 @@ static void layout_mapped_by_others_is_not_pinned(struct kunit *test)
 	dax_test_touch(test, addr);
 	folio = dax_test_pin(test, 0);
 	KUNIT_EXPECT_FALSE(test, dax_mapping_pinned(&one->i_data));
-	dax_wait_busy(&one->i_data);
+	KUNIT_EXPECT_EQ(test, dax_wait_busy(&one->i_data, TASK_IDLE), 0);
 	dax_test_unmap(addr, 0);
 	KUNIT_EXPECT_TRUE(test, dax_mapping_pinned(&one->i_data));
 	folio_put(folio);

@@ -290,8 +290,9 @@ TEST_F_TIMEOUT(mapped, direct_io_other_fs, TIMEOUT)
 	play_direct(_metadata, &self->m, "/var/tmp");
 }
 
-/* A MAP_PRIVATE mapping gets its own pages, and the file keeps its data. */
 /* What is written is in memory that has to be faulted in all the time. */
+
+#define FLEETING_PAGES 128
 
 struct fleeting {
 	char *page;
@@ -317,21 +318,22 @@ TEST_F_TIMEOUT(mapped, write_from_fleeting_memory, TIMEOUT)
 		      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	ASSERT_NE(MAP_FAILED, f.page);
 	ASSERT_EQ(0, pthread_create(&thread, NULL, keep_unmapping, &f));
-	for (done = 0; done < PAGES; done++) {
+	for (done = 0; done < FLEETING_PAGES; done++) {
 		pages_fill(f.page, done, 1, CHANGED);
 		if (pwrite(self->m.file.fd, f.page, PTE_SIZE,
 			   done * PTE_SIZE) != PTE_SIZE)
 			break;
 	}
-	EXPECT_EQ(PAGES, done) {
+	EXPECT_EQ(FLEETING_PAGES, done) {
 		TH_LOG("writing page %ld: %s", done, strerror(errno));
 	}
 	__atomic_store_n(&f.stop, true, __ATOMIC_RELAXED);
 	pthread_join(thread, NULL);
-	EXPECT_EQ(0, pages_differ(self->m.map, 0, PAGES, CHANGED));
+	EXPECT_EQ(0, pages_differ(self->m.map, 0, FLEETING_PAGES, CHANGED));
 	munmap(f.page, PTE_SIZE);
 }
 
+/* A MAP_PRIVATE mapping gets its own pages, and the file keeps its data. */
 TEST_F_TIMEOUT(mapped, direct_io_into_private, TIMEOUT)
 {
 	struct mapped *m = &self->m;

@@ -920,4 +920,80 @@ TEST_F_TIMEOUT(fsdax_cow, store_inside_huge_page, TIMEOUT)
 	EXPECT_EQ(0, ftruncate(f->fd, 0));
 }
 
+/*
+ * Of a write that is longer than what a device has next to each other in memory,
+ * nothing goes behind that.
+ */
+
+#define STRIPED_LEN (1UL << 20)
+
+FIXTURE(fsdax_striped) {
+	struct scene scene;
+};
+
+FIXTURE_VARIANT(fsdax_striped) {
+	const char *fs;
+};
+
+FIXTURE_VARIANT_ADD(fsdax_striped, xfs) {
+	.fs = "xfs_striped",
+};
+
+FIXTURE_SETUP(fsdax_striped)
+{
+	set_up(_metadata, &self->scene, variant->fs, PTE_SIZE);
+}
+
+FIXTURE_TEARDOWN(fsdax_striped)
+{
+	scene_clear(&self->scene);
+}
+
+static bool holds(int fd, off_t from, const char *data)
+{
+	static char read_back[STRIPED_LEN];
+
+	return pread(fd, read_back, STRIPED_LEN, from) == STRIPED_LEN &&
+	       !memcmp(read_back, data, STRIPED_LEN);
+}
+
+TEST_F_TIMEOUT(fsdax_striped, write_to_shared, TIMEOUT)
+{
+	/* The blocks of both halves are next to each other. */
+	struct fsxattr attr = { .fsx_xflags = FS_XFLAG_COWEXTSIZE,
+				.fsx_cowextsize = 2 * STRIPED_LEN };
+	static char old[STRIPED_LEN], new[STRIPED_LEN];
+	struct scene *s = &self->scene;
+	struct dax_file *f = &s->higher;
+
+	memset(old, f->fill, STRIPED_LEN);
+	memset(new, '!', STRIPED_LEN);
+	ASSERT_EQ(0, file_write(f, 2 * STRIPED_LEN));
+	ASSERT_EQ(0, ioctl(f->fd, FS_IOC_FSSETXATTR, &attr));
+	ASSERT_EQ(0, ftruncate(s->lower.fd, 0));
+	ASSERT_EQ(0, ioctl(s->lower.fd, FICLONE, f->fd));
+
+	ASSERT_EQ((ssize_t)STRIPED_LEN, pwrite(f->fd, new, STRIPED_LEN,
+					       STRIPED_LEN));
+	EXPECT_TRUE(holds(f->fd, STRIPED_LEN, new));
+	ASSERT_EQ((ssize_t)STRIPED_LEN, pwrite(f->fd, new, STRIPED_LEN, 0));
+	EXPECT_TRUE(holds(f->fd, 0, new));
+	EXPECT_TRUE(holds(f->fd, STRIPED_LEN, new));
+	EXPECT_TRUE(holds(s->lower.fd, 0, old));
+	EXPECT_TRUE(holds(s->lower.fd, STRIPED_LEN, old));
+
+	/* Neither do the edges of pages. */
+	ASSERT_EQ(0, ioctl(s->lower.fd, FICLONE, f->fd));
+	ASSERT_EQ((ssize_t)STRIPED_LEN, pwrite(f->fd, old, STRIPED_LEN,
+					       STRIPED_LEN / 2 + 1));
+	memset(new + STRIPED_LEN / 2 + 1, f->fill, STRIPED_LEN / 2 - 1);
+	EXPECT_TRUE(holds(f->fd, 0, new));
+	memset(new, f->fill, STRIPED_LEN / 2 + 1);
+	memset(new + STRIPED_LEN / 2 + 1, '!', STRIPED_LEN / 2 - 1);
+	EXPECT_TRUE(holds(f->fd, STRIPED_LEN, new));
+	memset(new, '!', STRIPED_LEN);
+	EXPECT_TRUE(holds(s->lower.fd, 0, new));
+	EXPECT_TRUE(holds(s->lower.fd, STRIPED_LEN, new));
+}
+
 TEST_HARNESS_MAIN
