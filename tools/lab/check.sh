@@ -199,20 +199,20 @@ check_kerneldoc()
 # check_patch N PARENT COMMIT PATCH
 check_patch()
 {
-	local n mail trees
+	local n key mail
 	n=$(printf %04d "$1")
 	shift
-	trees=$(check_git rev-parse "$1^{tree}" "$2^{tree}")
-	mail="$trees $(sha256sum <"$3")"
+	key=$(check_git rev-parse "$1^{tree}" "$2^{tree}")
+	mail="$key $(sha256sum <"$3")"
 	check_one "$n" mail "$mail" check_mail "$@"
-	check_one "$n" whitespace "$trees" check_whitespace "$@"
+	check_one "$n" whitespace "$key" check_whitespace "$@"
 	check_one "$n" checkpatch "$mail" check_checkpatch "$@"
-	check_one "$n" kernel-doc "$trees" check_kerneldoc "$@"
-	check_one "$n" objects "$trees" check_warnings cc "$1" "$2"
-	check_one "$n" sparse "$trees" check_warnings sparse "$1" "$2"
+	check_one "$n" kernel-doc "$key" check_kerneldoc "$@"
+	check_one "$n" objects "$key" check_warnings cc "$1" "$2"
+	check_one "$n" sparse "$key" check_warnings sparse "$1" "$2"
 	[ -z "$(selftest_dirs "$1" "$2")" ] ||
-		check_one "$n" selftests "$trees" check_selftests "$1" "$2"
-	[ -z "$BOOT" ] || check_one "$n" boot "$trees" check_boot "$2"
+		check_one "$n" selftests "$key" check_selftests "$1" "$2"
+	[ -z "$BOOT" ] || check_one "$n" boot "$key" check_boot "$2"
 }
 
 # --- the command -------------------------------------------------------------
