@@ -9,7 +9,7 @@
 readonly TEST_PMEM=(--pmem e820:3G --pmem soft:2G)
 # Two memory nodes, for pages that are not to move from one to the other.
 readonly TEST_APPEND=numa=fake=2
-readonly TEST_LIMIT=3600
+readonly TEST_LIMIT=4800
 
 # install_selftests DEST: the series' own tests, built apart from its tree.
 install_selftests()
