@@ -1548,8 +1548,8 @@ again:
 /*
  * Have all files of all filesystems unmap, or forget, the pages of a device. A
  * reference on an inode that turns out to be the last one is left to a worker:
- * eviction may wait for pins, and for a frozen filesystem, which is thawed with
- * the lock that is held here.
+ * eviction may wait for a frozen filesystem, which is thawed with the lock that is
+ * held here.
  */
 static void dax_remove_device(struct dev_pagemap *pgmap, bool forget)
 {

@@ -6,7 +6,7 @@
 
 # Room for a 1 GiB device-dax mapping, whose alignment costs up to another GiB;
 # and a region of device-dax that can be divided.
-readonly TEST_PMEM=(--pmem e820:3G --pmem soft:2G)
+readonly TEST_PMEM=(--pmem e820:2G --pmem soft:2G)
 # Two memory nodes, for pages that are not to move from one to the other.
 readonly TEST_APPEND=numa=fake=2
 readonly TEST_LIMIT=4800
