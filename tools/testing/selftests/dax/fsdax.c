@@ -921,14 +921,17 @@ TEST_F_TIMEOUT(fsdax_cow, store_inside_huge_page, TIMEOUT)
 }
 
 /*
- * Of a write that is longer than what a device has next to each other in memory,
- * nothing goes behind that.
+ * What is longer than what a device has next to each other in memory is copied
+ * and compared piece by piece. Each page holds something else.
  */
 
-#define STRIPED_LEN (1UL << 20)
+#define STRIPED_LEN (PMD_SIZE / 2)
+#define STRIPED_PAGES (STRIPED_LEN / PTE_SIZE)
 
 FIXTURE(fsdax_striped) {
 	struct scene scene;
+	struct dax_file *file, *other;
+	char *old, *new;	/* of twice that length */
 };
 
 FIXTURE_VARIANT(fsdax_striped) {
@@ -941,59 +944,106 @@ FIXTURE_VARIANT_ADD(fsdax_striped, xfs) {
 
 FIXTURE_SETUP(fsdax_striped)
 {
-	set_up(_metadata, &self->scene, variant->fs, PTE_SIZE);
+	/* What is written to one half after the other is next to each other. */
+	struct fsxattr attr = { .fsx_xflags = FS_XFLAG_COWEXTSIZE,
+				.fsx_cowextsize = 2 * STRIPED_LEN };
+	struct scene *s = &self->scene;
+
+	self->file = &s->higher;
+	self->other = &s->lower;
+	self->old = malloc(2 * STRIPED_LEN);
+	self->new = malloc(2 * STRIPED_LEN);
+	ASSERT_NE(NULL, self->old);
+	ASSERT_NE(NULL, self->new);
+	for (size_t page = 0; page < 2 * STRIPED_PAGES; page++) {
+		memset(self->old + page * PTE_SIZE, 1 + page % 101, PTE_SIZE);
+		memset(self->new + page * PTE_SIZE, 128 + page % 103, PTE_SIZE);
+	}
+
+	set_up(_metadata, s, variant->fs, PTE_SIZE);
+	if (_metadata->exit_code)
+		return;
+	ASSERT_EQ(0, file_write(self->file, 2 * STRIPED_LEN));
+	ASSERT_EQ(2 * (ssize_t)STRIPED_LEN,
+		  pwrite(self->file->fd, self->old, 2 * STRIPED_LEN, 0));
+	ASSERT_EQ(0, ioctl(self->file->fd, FS_IOC_FSSETXATTR, &attr));
+	ASSERT_EQ(0, ftruncate(self->other->fd, 0));
+	ASSERT_EQ(0, ioctl(self->other->fd, FICLONE, self->file->fd));
 }
 
 FIXTURE_TEARDOWN(fsdax_striped)
 {
 	scene_clear(&self->scene);
+	free(self->new);
+	free(self->old);
 }
 
-static bool holds(int fd, off_t from, const char *data)
+static bool holds(struct dax_file *f, const char *data)
 {
-	static char read_back[STRIPED_LEN];
+	static char read_back[2 * STRIPED_LEN];
 
-	return pread(fd, read_back, STRIPED_LEN, from) == STRIPED_LEN &&
-	       !memcmp(read_back, data, STRIPED_LEN);
+	return pread(f->fd, read_back, sizeof(read_back), 0) ==
+	       sizeof(read_back) && !memcmp(read_back, data, sizeof(read_back));
 }
 
-TEST_F_TIMEOUT(fsdax_striped, write_to_shared, TIMEOUT)
+TEST_F_TIMEOUT(fsdax_striped, write, TIMEOUT)
 {
-	/* The blocks of both halves are next to each other. */
-	struct fsxattr attr = { .fsx_xflags = FS_XFLAG_COWEXTSIZE,
-				.fsx_cowextsize = 2 * STRIPED_LEN };
-	static char old[STRIPED_LEN], new[STRIPED_LEN];
-	struct scene *s = &self->scene;
-	struct dax_file *f = &s->higher;
+	const size_t at = STRIPED_LEN / 2 + 1;
 
-	memset(old, f->fill, STRIPED_LEN);
-	memset(new, '!', STRIPED_LEN);
-	ASSERT_EQ(0, file_write(f, 2 * STRIPED_LEN));
-	ASSERT_EQ(0, ioctl(f->fd, FS_IOC_FSSETXATTR, &attr));
-	ASSERT_EQ(0, ftruncate(s->lower.fd, 0));
-	ASSERT_EQ(0, ioctl(s->lower.fd, FICLONE, f->fd));
+	ASSERT_EQ((ssize_t)STRIPED_LEN,
+		  pwrite(self->file->fd, self->new + STRIPED_LEN, STRIPED_LEN,
+			 STRIPED_LEN));
+	ASSERT_EQ((ssize_t)STRIPED_LEN,
+		  pwrite(self->file->fd, self->new, STRIPED_LEN, 0));
+	EXPECT_TRUE(holds(self->file, self->new));
+	EXPECT_TRUE(holds(self->other, self->old));
 
-	ASSERT_EQ((ssize_t)STRIPED_LEN, pwrite(f->fd, new, STRIPED_LEN,
-					       STRIPED_LEN));
-	EXPECT_TRUE(holds(f->fd, STRIPED_LEN, new));
-	ASSERT_EQ((ssize_t)STRIPED_LEN, pwrite(f->fd, new, STRIPED_LEN, 0));
-	EXPECT_TRUE(holds(f->fd, 0, new));
-	EXPECT_TRUE(holds(f->fd, STRIPED_LEN, new));
-	EXPECT_TRUE(holds(s->lower.fd, 0, old));
-	EXPECT_TRUE(holds(s->lower.fd, STRIPED_LEN, old));
+	/* Neither are the first and the last page copied from elsewhere. */
+	ASSERT_EQ(0, ioctl(self->other->fd, FICLONE, self->file->fd));
+	ASSERT_EQ((ssize_t)STRIPED_LEN,
+		  pwrite(self->file->fd, self->old, STRIPED_LEN, at));
+	EXPECT_TRUE(holds(self->other, self->new));
+	memcpy(self->new + at, self->old, STRIPED_LEN);
+	EXPECT_TRUE(holds(self->file, self->new));
+}
 
-	/* Neither do the edges of pages. */
-	ASSERT_EQ(0, ioctl(s->lower.fd, FICLONE, f->fd));
-	ASSERT_EQ((ssize_t)STRIPED_LEN, pwrite(f->fd, old, STRIPED_LEN,
-					       STRIPED_LEN / 2 + 1));
-	memset(new + STRIPED_LEN / 2 + 1, f->fill, STRIPED_LEN / 2 - 1);
-	EXPECT_TRUE(holds(f->fd, 0, new));
-	memset(new, f->fill, STRIPED_LEN / 2 + 1);
-	memset(new + STRIPED_LEN / 2 + 1, '!', STRIPED_LEN / 2 - 1);
-	EXPECT_TRUE(holds(f->fd, STRIPED_LEN, new));
-	memset(new, '!', STRIPED_LEN);
-	EXPECT_TRUE(holds(s->lower.fd, 0, new));
-	EXPECT_TRUE(holds(s->lower.fd, STRIPED_LEN, new));
+TEST_F_TIMEOUT(fsdax_striped, unshare, TIMEOUT)
+{
+	for (int half = 1; half >= 0; half--)
+		ASSERT_EQ(0, fallocate(self->file->fd, FALLOC_FL_UNSHARE_RANGE,
+				       half * STRIPED_LEN, STRIPED_LEN));
+	EXPECT_TRUE(holds(self->file, self->old));
+	ASSERT_EQ(2 * (ssize_t)STRIPED_LEN,
+		  pwrite(self->file->fd, self->new, 2 * STRIPED_LEN, 0));
+	EXPECT_TRUE(holds(self->file, self->new));
+	EXPECT_TRUE(holds(self->other, self->old));
+}
+
+TEST_F_TIMEOUT(fsdax_striped, dedupe, TIMEOUT)
+{
+	const size_t last = 2 * STRIPED_LEN - PTE_SIZE;
+	char room[sizeof(struct file_dedupe_range) +
+		  sizeof(struct file_dedupe_range_info)] = { 0 };
+	struct file_dedupe_range *range = (struct file_dedupe_range *)room;
+
+	ASSERT_EQ(0, ftruncate(self->other->fd, 0));
+	ASSERT_EQ(2 * (ssize_t)STRIPED_LEN,
+		  pwrite(self->other->fd, self->old, 2 * STRIPED_LEN, 0));
+	range->src_length = 2 * STRIPED_LEN;
+	range->dest_count = 1;
+	range->info[0].dest_fd = self->other->fd;
+	ASSERT_EQ(0, ioctl(self->file->fd, FIDEDUPERANGE, range));
+	EXPECT_EQ(FILE_DEDUPE_RANGE_SAME, range->info[0].status);
+	EXPECT_EQ(2 * STRIPED_LEN, range->info[0].bytes_deduped);
+
+	ASSERT_EQ((ssize_t)PTE_SIZE,
+		  pwrite(self->other->fd, self->new, PTE_SIZE, last));
+	memcpy(self->new, self->old, last);
+	memset(self->new + last, 128, PTE_SIZE);
+	ASSERT_EQ(0, ioctl(self->file->fd, FIDEDUPERANGE, range));
+	EXPECT_EQ(FILE_DEDUPE_RANGE_DIFFERS, range->info[0].status);
+	EXPECT_TRUE(holds(self->file, self->old));
+	EXPECT_TRUE(holds(self->other, self->new));
 }
 
 TEST_HARNESS_MAIN
