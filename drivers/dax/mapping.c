@@ -360,9 +360,10 @@ static void dax_put_unlocked_entry(struct xa_state *xas, void *entry,
 static void dax_pause_walk(struct xa_state *xas, unsigned int *scanned)
 	__must_hold(&xas->xa->xa_lock)
 {
-	if (++*scanned % XA_CHECK_SCHED)
+	if (++*scanned < XA_CHECK_SCHED)
 		return;
 
+	*scanned = 0;
 	xas_reset(xas);
 	xas_unlock_irq(xas);
 	cond_resched();
@@ -1131,9 +1132,11 @@ static void dax_wait_unlocked(struct inode *inode)
 
 /*
  * The first pinned folio of a file that nothing maps, which the caller has to
- * release. See dax_mapping_pinned().
+ * release. See dax_mapping_pinned(). A large file has millions of entries: unless
+ * @atomic let others have the CPU now and then.
  */
-static struct folio *dax_pinned_folio(struct address_space *mapping)
+static struct folio *dax_pinned_folio(struct address_space *mapping,
+				      bool atomic)
 {
 	XA_STATE(xas, &mapping->i_pages, 0);
 	struct folio *folio = NULL;
@@ -1141,16 +1144,29 @@ static struct folio *dax_pinned_folio(struct address_space *mapping)
 
 	rcu_read_lock();
 	xas_for_each(&xas, entry, ULONG_MAX) {
-		if (xas_retry(&xas, entry) || !dax_has_pages(entry))
+		if (xas_retry(&xas, entry))
 			continue;
-		/* By a file that shares it, or whose user is back. */
-		if (dax_folio_is_mapped(dax_entry_folio(entry)))
-			continue;
-		folio = dax_hold_busy_folio(entry);
+		/* A file that shares it may have it mapped, or its user be back. */
+		if (dax_has_pages(entry) &&
+		    !dax_folio_is_mapped(dax_entry_folio(entry)))
+			folio = dax_hold_busy_folio(entry);
 		if (folio)
 			break;
+		if (!atomic && need_resched()) {
+			xas_pause(&xas);
+			cond_resched_rcu();
+		}
 	}
 	rcu_read_unlock();
+	return folio;
+}
+
+static bool dax_any_pinned(struct address_space *mapping, bool atomic)
+{
+	struct folio *folio = dax_pinned_folio(mapping, atomic);
+
+	if (folio)
+		dax_release_folio(folio);
 	return folio;
 }
 
@@ -1159,19 +1175,27 @@ static struct folio *dax_pinned_folio(struct address_space *mapping)
  * @mapping: the mapping of an inode without users, so that nothing maps its
  *	pages and its entries do not change
  *
- * Context: Any, does not sleep.
+ * Context: Process context, may sleep.
  * Return: true if a page is pinned, other than one that a file which shares it has
  * mapped: that one is left to the other file.
  */
 bool dax_mapping_pinned(struct address_space *mapping)
 {
-	struct folio *folio = dax_pinned_folio(mapping);
-
-	if (folio)
-		dax_release_folio(folio);
-	return folio;
+	return dax_any_pinned(mapping, false);
 }
 EXPORT_SYMBOL_IF_KUNIT(dax_mapping_pinned);
+
+/**
+ * dax_mapping_pinned_atomic - dax_mapping_pinned() for callers with a spinlock
+ * @mapping: the mapping of an inode without users
+ *
+ * Context: Any, does not sleep.
+ * Return: true if a page is pinned.
+ */
+bool dax_mapping_pinned_atomic(struct address_space *mapping)
+{
+	return dax_any_pinned(mapping, true);
+}
 
 /**
  * dax_wait_unpinned - wait until no page of an unused DAX file is pinned
@@ -1207,7 +1231,7 @@ EXPORT_SYMBOL_IF_KUNIT(dax_wait_unpinned);
  */
 int dax_wait_busy(struct address_space *mapping, unsigned int state)
 {
-	struct folio *folio = dax_pinned_folio(mapping);
+	struct folio *folio = dax_pinned_folio(mapping, false);
 	int error;
 
 	if (!folio)
@@ -1385,8 +1409,11 @@ void dax_remove_large_entries(struct address_space *mapping, pgoff_t start,
 	xas_for_each(&xas, entry, end) {
 		if (unlikely(dax_is_locked(entry)))
 			entry = dax_walk_unlocked_entry(&xas);
-		if (entry && dax_entry_order(entry))
+		if (entry && dax_entry_order(entry)) {
 			dax_remove_entry(&xas, mapping, entry);
+			/* It takes a while for each of its pages. */
+			scanned += dax_entry_nr_pages(entry);
+		}
 		dax_put_unlocked_entry(&xas, entry, WAKE_ALL);
 		dax_pause_walk(&xas, &scanned);
 	}
@@ -1447,8 +1474,10 @@ static void dax_forget_mapping(struct address_space *mapping,
 		if (dax_entry_is_on(entry, pgmap)) {
 			if (dax_is_locked(entry))
 				entry = dax_walk_unlocked_entry(&xas);
-			if (entry && dax_entry_is_on(entry, pgmap))
+			if (entry && dax_entry_is_on(entry, pgmap)) {
 				dax_forget_entry(&xas, mapping, entry);
+				scanned += dax_entry_nr_pages(entry);
+			}
 			dax_put_unlocked_entry(&xas, entry, WAKE_ALL);
 		}
 		dax_pause_walk(&xas, &scanned);
@@ -1484,7 +1513,8 @@ static bool dax_forget_evicted(struct inode *inode, struct dev_pagemap *pgmap)
 		}
 		dax_forget_entry(&xas, mapping, entry);
 		dax_wake_entry(&xas, entry, WAKE_ALL);
-		if (++removed == XA_CHECK_SCHED) {
+		removed += dax_entry_nr_pages(entry);
+		if (removed >= XA_CHECK_SCHED) {
 			xas_unlock_irq(&xas);
 			cond_resched_lock(list_lock);
 			return false;

@@ -33,7 +33,7 @@ source_dir()
 # build_env K F: nothing of when, where and by whom reaches an object.
 build_env()
 {
-	export CCACHE_DIR=${CCACHE_DIR:-$BUILD/ccache} CCACHE_NOHASHDIR=1
+	export CCACHE_DIR=${CCACHE_DIR:-$LAB_CACHE/ccache} CCACHE_NOHASHDIR=1
 	export KBUILD_BUILD_TIMESTAMP='Thu Jan  1 00:00:00 UTC 1970'
 	export KBUILD_BUILD_USER=lab KBUILD_BUILD_HOST=lab LOCALVERSION="-$1-$2"
 }

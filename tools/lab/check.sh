@@ -29,7 +29,7 @@ need_check_tree()
 	need_tree series
 	CHECK=$TREES/check
 	CHECK_TREE=$CHECK/linux
-	mkdir -p "$CHECK/passed" "$CHECK/applied" "$CHECK/objects"
+	mkdir -p "$LAB_CACHE/passed" "$CHECK/applied" "$CHECK/objects"
 	if ! gitdir=$(git -C "$CHECK_TREE" rev-parse --absolute-git-dir 2>/dev/null) ||
 	   [[ $gitdir != */worktrees/* ]]; then
 		need_space 4
@@ -62,7 +62,7 @@ remark()
 check_one()
 {
 	local who=$1 name=$2 passed start=$SECONDS rc
-	passed=$CHECK/passed/$(printf '%s\n' "$name" "$3" "$VERSION" | sha256sum | cut -c 1-40)
+	passed=$LAB_CACHE/passed/$(printf '%s\n' "$name" "$3" "$VERSION" | sha256sum | cut -c 1-40)
 	shift 3
 	if [ -e "$passed" ]; then
 		PASSED=$((PASSED + 1)) REUSED=$((REUSED + 1))

@@ -7,6 +7,8 @@
 
 BUILD=$TOP/build
 LOGS=$BUILD/logs
+# What outlives a build directory: ccache's objects, and what lab check has passed.
+LAB_CACHE=$(realpath -m "${LAB_CACHE:-$BUILD}")
 # shellcheck disable=SC2034 # where the kernel trees are; KSRC moves it
 TREES=$BUILD
 

@@ -513,53 +513,86 @@ TEST_F_TIMEOUT(fsdax_wait, owner_unmounts_is_killable, TIMEOUT)
 	EXPECT_TRUE(run_kill(&s->run));
 }
 
+/* What the scene has started waits for @pin, and @op does not wait for that. */
+static void play_beside(struct __test_metadata *_metadata, struct scene *s,
+			const struct operation *op, struct pin *pin)
+{
+	struct run waits = s->run;
+	int seen;
+
+	ASSERT_EQ(0, run_start(s, op));
+	seen = run_observe(&s->run);
+	EXPECT_EQ(OP_RETURNED, seen) {
+		TH_LOG("%s %s", op->name, outcome_text(seen));
+	}
+	EXPECT_TRUE(pin_drop(pin) == PIN_KEPT);
+	EXPECT_EQ(0, run_finish(&s->run));
+	close(s->run.pidfd);
+	s->run = waits;
+	EXPECT_EQ(0, run_finish(&s->run));
+}
+
 /* A pin must not make a directory wait in which a file was renamed over. */
 TEST_F_TIMEOUT(fsdax_wait, rename_over_leaves_directory, TIMEOUT)
 {
 	struct scene *s = &self->scene;
-	struct run renames;
 	int seen;
 
 	ASSERT_EQ(0, scene_pin(s, &op_rename_over, INSIDE));
 	ASSERT_TRUE(start(_metadata, s, &op_rename_over, &seen));
 	EXPECT_EQ(OP_WAITS, seen);
+	play_beside(_metadata, s, &op_create, &s->pin);
+}
 
-	renames = s->run;
-	ASSERT_EQ(0, run_start(s, &op_create));
-	seen = run_observe(&s->run);
-	EXPECT_EQ(OP_RETURNED, seen) {
-		TH_LOG("creating a file %s", outcome_text(seen));
-	}
+/*
+ * Unmounting waits for a worker that waits for a deleted file. Meanwhile somebody
+ * mounts the filesystem again, and leaves a pin of another file behind. That is
+ * waited for, too, and with no lock that sync(2) needs.
+ */
+TEST_F_TIMEOUT(fsdax_wait, unmount_after_another_mount, TIMEOUT)
+{
+	struct scene *s = &self->scene;
+	struct dax_file later = DAX_FILE_NONE;
+	struct pin pin = PIN_NONE;
+	int seen;
+
+	ASSERT_EQ(0, scene_pin(s, &op_unlink_close, INSIDE));
+	ASSERT_EQ(0, unlink(s->victim.path));
+	/* Unlike close(2), munmap(2) does not wait. */
+	close(s->victim.fd);
+	s->victim.fd = -1;
+	file_unmap(&s->victim);
+	s->victim.ino = 0;	/* it is the worker that waits for its page */
+	ASSERT_TRUE(start(_metadata, s, &op_unmount, &seen));
+	ASSERT_EQ(OP_WAITS, seen);
+
+	ASSERT_EQ(0, provider_mount(s->fs));
+	ASSERT_EQ(0, pin_open(&pin));
+	ASSERT_EQ(0, file_create(&later, provider_dir(s->fs), "created",
+				 PTE_SIZE, 'c'));
+	ASSERT_LE(0, file_map(&later, PTE_SIZE));
+	ASSERT_EQ(0, pin_page(&pin, later.map, later.fill));
+	file_close(&later);
+	ASSERT_EQ(0, provider_unmount(s->fs));
+
 	EXPECT_TRUE(pin_drop(&s->pin) == PIN_KEPT);
-	EXPECT_EQ(0, run_finish(&s->run));
-	close(s->run.pidfd);
-	s->run = renames;
-	EXPECT_EQ(0, run_finish(&s->run));
+	seen = run_observe(&s->run);
+	ASSERT_EQ(OP_WAITS, seen);
+	play_beside(_metadata, s, &op_sync, &pin);
+	pin_close(&pin);
 }
 
 /* Closing an unlinked file waits for a pin, and @op does not wait for that. */
 static void play_beside_eviction(struct __test_metadata *_metadata,
 				 struct scene *s, const struct operation *op)
 {
-	struct run unlinks;
 	int seen;
 
 	ASSERT_EQ(0, scene_prepare(s, op));
 	ASSERT_EQ(0, scene_pin(s, &op_unlink_close, INSIDE));
 	ASSERT_TRUE(start(_metadata, s, &op_unlink_close, &seen));
 	EXPECT_EQ(OP_WAITS, seen);
-
-	unlinks = s->run;
-	ASSERT_EQ(0, run_start(s, op));
-	seen = run_observe(&s->run);
-	EXPECT_EQ(OP_RETURNED, seen) {
-		TH_LOG("%s %s", op->name, outcome_text(seen));
-	}
-	EXPECT_TRUE(pin_drop(&s->pin) == PIN_KEPT);
-	EXPECT_EQ(0, run_finish(&s->run));
-	close(s->run.pidfd);
-	s->run = unlinks;
-	EXPECT_EQ(0, run_finish(&s->run));
+	play_beside(_metadata, s, op, &s->pin);
 }
 
 /* An inode that waits for a pin is unlinked and open, to who looks it up. */

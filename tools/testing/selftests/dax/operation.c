@@ -203,6 +203,11 @@ static int create_perform(struct scene *s)
 		errno : 0;
 }
 
+static int sync_perform(struct scene *s)
+{
+	return syscall(SYS_sync) ? errno : 0;
+}
+
 /* Move the victim to a directory of its own. */
 static int rmdir_prepare(struct scene *s)
 {
@@ -334,6 +339,10 @@ const struct operation op_reflink_over_from_higher = {
 const struct operation op_dedupe_over = {
 	.name = "dedupe over", .scope = SCOPE_RANGE, .syscall = SYS_ioctl,
 	.prepare = lower_write_same, .perform = dedupe_over_perform,
+};
+
+const struct operation op_sync = {
+	.name = "sync", .syscall = SYS_sync, .perform = sync_perform,
 };
 
 const struct operation op_rmdir = {

@@ -46,6 +46,7 @@ extern const struct operation op_reflink_over_from_lower;
 extern const struct operation op_reflink_over_from_higher, op_dedupe_over;
 extern const struct operation op_write, op_store, op_write_beyond;
 extern const struct operation op_create, op_rmdir, op_open_by_handle;
+extern const struct operation op_sync;
 extern const struct operation op_exit_with_pin, op_close_with_pin;
 extern const struct operation op_unmount_with_pin, op_exit_with_mount;
 extern const struct operation op_unbind;

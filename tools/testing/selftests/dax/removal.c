@@ -787,6 +787,18 @@ TEST_F_TIMEOUT(removal_fs, mapped_and_unlinked, TIMEOUT)
 	expect_gone(_metadata, s->victim.map, &s->victim);
 }
 
+/* Part of the page is the file's. The store that fails must not truncate it. */
+TEST_F_TIMEOUT(removal_fs, mapped_to_mid_page, TIMEOUT)
+{
+	struct dax_file *f = &self->stage.scene.victim;
+
+	f->size = PTE_SIZE / 2;
+	ASSERT_EQ(0, ftruncate(f->fd, f->size));
+	ASSERT_TRUE(touch_write(f->map, f->fill));
+	unbind(_metadata, &self->stage.scene);
+	EXPECT_FALSE(touch_write(f->map, f->fill));
+}
+
 /*
  * The device comes back while a file of its past is open. The same kind of
  * filesystem on it has the same kind of file in the same place: that is whose
