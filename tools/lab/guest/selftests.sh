@@ -7,7 +7,7 @@ set -u
 name=${1-}
 
 if [ -n "$name" ]; then
-	for program in FSDAX DEVDAX STRESS ACCESS MAPPING POISON REMOVAL; do
+	for program in FSDAX DEVDAX STRESS ACCESS MAPPING POISON REMOVAL REGION; do
 		export "KSELFTEST_RUN_${program}_SH_ARGS=-k $name"
 	done
 fi
