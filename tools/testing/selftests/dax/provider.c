@@ -252,15 +252,29 @@ static enum provision mapper_make(const struct provider *fs, char *why)
 	return mapper_create(name, table, why);
 }
 
+static const char *provider_mapper(const struct provider *fs)
+{
+	return strrchr(provider_device(fs), '/') + 1;
+}
+
+int provider_suspend(const struct provider *fs)
+{
+	return mapper_do("suspend", provider_mapper(fs)) ? -EIO : 0;
+}
+
+int provider_resume(const struct provider *fs)
+{
+	return mapper_do("resume", provider_mapper(fs)) ? -EIO : 0;
+}
+
 int provider_reload(const struct provider *fs)
 {
-	const char *name = strrchr(provider_device(fs), '/') + 1;
 	char table[2 * PATH_MAX];
-	const char * const argv[] = { "dmsetup", "load", name, "--table", table,
-				      NULL };
+	const char * const argv[] = { "dmsetup", "load", provider_mapper(fs),
+				      "--table", table, NULL };
 
 	mapper_table(fs, table, sizeof(table));
-	return run_tool(argv) || mapper_do("resume", name) ? -EIO : 0;
+	return run_tool(argv) ? -EIO : provider_resume(fs);
 }
 
 /* What @fs is to be on. */

@@ -43,7 +43,9 @@ enum provision provider_up(const struct provider *fs, char *why);
 int provider_mount(const struct provider *fs);
 int provider_unmount(const struct provider *fs);
 
-/* Load its table once more, while it is mounted. 0 or -errno. */
+/* Of one on device-mapper: freeze it, thaw it, load its table. 0 or -errno. */
+int provider_suspend(const struct provider *fs);
+int provider_resume(const struct provider *fs);
 int provider_reload(const struct provider *fs);
 
 bool provider_mounted(const struct provider *fs);

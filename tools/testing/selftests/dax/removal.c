@@ -993,6 +993,24 @@ TEST_F_TIMEOUT(removal_mapper, table_reloaded, TIMEOUT)
 	expect_back(_metadata, s);
 }
 
+/*
+ * Unmounted while it is frozen, a filesystem is shut down by who thaws it: not
+ * while a page is pinned, and without a lock that sync(2) waits for.
+ */
+TEST_F_TIMEOUT(removal_mapper, resumed_after_unmount, TIMEOUT)
+{
+	struct scene *s = &self->stage.scene;
+
+	ASSERT_EQ(0, scene_pin(s, &op_unmount, INSIDE));
+	scene_close(s);
+	ASSERT_EQ(0, provider_suspend(s->fs));
+	EXPECT_EQ(0, provider_unmount(s->fs));
+	ASSERT_EQ(0, provider_resume(s->fs));
+	ASSERT_EQ(0, run_start(s, &op_sync));
+	EXPECT_EQ(0, run_finish(&s->run));
+	expect_pin_kept(_metadata, s);
+}
+
 /* What only device-dax devices allow. */
 
 FIXTURE(removal_devdax) {
