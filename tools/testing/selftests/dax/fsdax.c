@@ -573,7 +573,7 @@ TEST_F_TIMEOUT(fsdax_wait, unmount_after_another_mount, TIMEOUT)
 	ASSERT_LE(0, file_map(&later, PTE_SIZE));
 	ASSERT_EQ(0, pin_page(&pin, later.map, later.fill));
 	file_close(&later);
-	ASSERT_EQ(0, provider_unmount(s->fs));
+	ASSERT_EQ(0, op_unmount.perform(s));
 
 	EXPECT_TRUE(pin_drop(&s->pin) == PIN_KEPT);
 	seen = run_observe(&s->run);
@@ -766,6 +766,37 @@ static void play_cow_killed(struct __test_metadata *_metadata, struct scene *s,
 	EXPECT_TRUE(run_kill(&s->run));
 	EXPECT_TRUE(WIFSIGNALED(s->run.status));
 	EXPECT_TRUE(pin_drop(&s->pin) == PIN_KEPT);
+}
+
+/*
+ * The first store allocates blocks for the pages around it as well. That the file
+ * has another of them is to be flushed all the same, before the page is mapped.
+ */
+TEST_F_TIMEOUT(fsdax_cow, store_is_synchronous, TIMEOUT)
+{
+	struct dax_file *f = &self->scene.victim;
+	struct counter flushed;
+	char filter[64], *map;
+	int error;
+
+	if (variant->again)
+		SKIP(return, "what is not shared is not copied");
+
+	map = mmap(NULL, f->size, PROT_READ | PROT_WRITE,
+		   MAP_SHARED_VALIDATE | MAP_SYNC, f->fd, 0);
+	ASSERT_NE(MAP_FAILED, map);
+	map[0] = f->fill;
+	ASSERT_EQ(0, fsync(f->fd));
+
+	snprintf(filter, sizeof(filter), "ino == %lu", (unsigned long)f->ino);
+	error = counter_open(&flushed, "fs_dax/dax_insert_pfn_mkwrite", filter);
+	if (error == -ENOENT)
+		SKIP(return, "no tracepoint");
+	ASSERT_EQ(0, error);
+	map[PTE_SIZE] = f->fill;
+	EXPECT_EQ(1, counter_read(&flushed));
+	counter_close(&flushed);
+	EXPECT_EQ(0, munmap(map, f->size));
 }
 
 TEST_F_TIMEOUT(fsdax_cow, store_is_killable, TIMEOUT)
