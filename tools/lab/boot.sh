@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash
-# lab boot: run one command in a guest. guest_boot is the only place that
-# starts QEMU; guest/init is the other end of what is set up here.
+# lab boot: run one command in a guest. guest/init is the other end of what is
+# set up here. check_boot makes do with less, and starts QEMU itself.
 #
 # Every boot has a directory of its own, which the guest sees as /run/lab:
 #   argv    the command, one NUL-terminated argument each
@@ -122,17 +122,24 @@ share_args()
 	QEMU+=(-virtfs "local,path=${2//,/,,},mount_tag=$1,security_model=none,multidevs=remap${3:+,readonly=on}")
 }
 
+# qemu_machine ARG...: what parse_boot read, with the guest image, in the array
+# QEMU. CMDLINE is the kernel's; it is added to here.
+qemu_machine()
+{
+	QEMU=(qemu-system-x86_64 -nodefaults -no-user-config -machine q35 -display none -no-reboot
+		-drive "file=$BUILD/guest.img,if=virtio,format=raw,cache=unsafe,snapshot=on"
+		"$@")
+	cpu_args
+	memory_args
+}
+
 # qemu_args K F ARG...: the whole QEMU command line in the array QEMU.
 qemu_args()
 {
 	local obj=$TREES/$1-$2
 	CMDLINE="console=ttyS0 root=/dev/vda rw init=/sbin/lab-init panic=-1 oops=panic"
 	CMDLINE+=" sysctl.kernel.hung_task_timeout_secs=$HUNG_TASK_SECS rcupdate.rcu_cpu_stall_timeout=60$APPEND"
-	QEMU=(qemu-system-x86_64 -nodefaults -no-user-config -machine q35 -display none -no-reboot
-		-drive "file=$BUILD/guest.img,if=virtio,format=raw,cache=unsafe,snapshot=on"
-		"${@:3}")
-	cpu_args
-	memory_args
+	qemu_machine "${@:3}"
 	share_args lab "$TOP/tools/lab/guest" ro
 	share_args modules "$(echo "$obj"/modules/lib/modules/*)" ro
 	share_args control "$CONTROL"

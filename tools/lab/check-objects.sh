@@ -16,7 +16,7 @@ variant()
 	case $1 in
 	x86|nvdimm) ;;
 	allmod) SEED=allmodconfig ;;
-	nodax|nofsdax) SPARSE=0 ;;
+	nodax|nofsdax|boot) SPARSE=0 ;;
 	nommu) SRCARCH=riscv SEED=nommu_virt_defconfig SPARSE=0 ;;
 	s390) SRCARCH=s390 ;;
 	arm64) SRCARCH=arm64 SEED=defconfig ;;
@@ -53,6 +53,7 @@ variant_config()
 {
 	case $1 in
 	x86|nvdimm) fragments debug ;;
+	boot) cat "$TOP/tools/lab/config/boot.config" ;;
 	allmod) ;;
 	nodax)
 		fragments release | grep -v DAX
@@ -85,7 +86,7 @@ check_make()
 {
 	variant "$1"
 	build_env check check
-	CCACHE_BASEDIR=$CHECK_TREE LAB_CHECK_OUT=$CHECK/out LAB_CHECK_TREE=$CHECK_TREE \
+	KBUILD_BUILD_VERSION=1 CCACHE_BASEDIR=$CHECK_TREE LAB_CHECK_OUT=$CHECK/out LAB_CHECK_TREE=$CHECK_TREE \
 		make -C "$CHECK_TREE" O="$(basename "$(objdir "$1")")" ARCH="$SRCARCH" \
 		CROSS_COMPILE="$CROSS" HOSTCC='ccache gcc' \
 		CC="$TOP/tools/lab/check-cc cc ccache ${CROSS}gcc" \

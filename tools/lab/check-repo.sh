@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash
 # lab check, the part that looks at the repository as a whole, at the series in
-# other configurations, and at kernels that boot.
+# other configurations, and at programs.
 
 # --- MAINTAINERS -------------------------------------------------------------
 # covered FILE: an F: line of this repository's MAINTAINERS names it.
@@ -179,7 +179,7 @@ check_series()
 	check_one repo paths "$key" check_paths
 }
 
-# --- programs and kernels -----------------------------------------------------
+# --- programs ----------------------------------------------------------------
 # selftests_warnings COMMIT OUT DIR...: build the selftests of DIR... there.
 selftests_warnings()
 {
@@ -215,35 +215,4 @@ check_selftests()
 	selftests_warnings "$1" "$CHECK/tests.before" "${dirs[@]}"
 	new_warnings "$CHECK/tests.before" "$CHECK/tests.after" >"$CHECK/new"
 	[ ! -s "$CHECK/new" ] || { cat "$CHECK/new"; return "$CHECK_FOUND"; }
-}
-
-# The kernel of the check's own work tree takes the place of series.
-build_and_boot()
-{
-	# shellcheck disable=SC2034 # of common.sh
-	TREES=$CHECK
-	# Nor is it locked like series: who has the lock of the check has it.
-	# shellcheck disable=SC2317 # called by build_kernel and guest_boot
-	{ need_tree() { :; }; lab_lock() { :; }; lab_unlock() { :; }; }
-	rm -f "$CHECK_TREE/.lab-debug/.stamp"
-	build_kernel series debug
-	guest_boot series debug --timeout 300 -- uname -r
-}
-
-# check_boot COMMIT: the whole kernel with its modules, and a guest that runs a
-# command. The base builds without a warning in this configuration, so any is new.
-check_boot()
-{
-	local rc log=$LOGS/build-series-debug.log
-	check_out "$1"
-	need_image
-	rm -f "$log"
-	set +e
-	(set -e; build_and_boot)
-	rc=$?
-	set -e
-	: >"$CHECK/new"
-	[ ! -f "$log" ] || warning_lines <"$log" >"$CHECK/new"
-	cat "$CHECK/new"
-	[ "$rc" = 0 ] && [ ! -s "$CHECK/new" ] || return "$CHECK_FOUND"
 }

@@ -212,7 +212,6 @@ check_patch()
 	check_one "$n" sparse "$key" check_warnings sparse "$1" "$2"
 	[ -z "$(selftest_dirs "$1" "$2")" ] ||
 		check_one "$n" selftests "$key" check_selftests "$1" "$2"
-	[ -z "$BOOT" ] || check_one "$n" boot "$key" check_boot "$2"
 }
 
 # --- the command -------------------------------------------------------------
@@ -244,7 +243,8 @@ parse_check()
 checker_version()
 {
 	VERSION=$({
-		cat "$TOP"/tools/lab/{check*,config/*.config} "$TOP/MAINTAINERS"
+		find "$TOP/MAINTAINERS" "$TOP"/tools/lab/{check*,config} -type f \
+			! -name '*boot*' -print0 | sort -z | xargs -0 cat
 		gcc --version
 		sparse --version 2>&1
 	} | sha256sum)
@@ -285,6 +285,7 @@ cmd_check()
 		check_patch "$n" "${COMMITS[n - 1]}" "${COMMITS[n]}" "${PATCHES[n - 1]}"
 	done
 	[ -n "$RANGE" ] || [ ${#COMMITS[@]} -le "$LAST" ] || check_series
+	[ -z "$BOOT" ] || check_boots
 	say "check: $PASSED passed ($REUSED of them before), $FAILED failed, $ERRORS could not run, $(elapsed "$start")"
 	[ $((FAILED + ERRORS)) = 0 ]
 }
