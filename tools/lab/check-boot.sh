@@ -23,6 +23,7 @@ boot_image()
 
 # check_boot COMMIT: the base builds without a warning in this configuration, so
 # any is new. A patch that leaves the kernel as it was need not boot it again.
+# No ccache: what is built here is hardly ever built again.
 check_boot()
 {
 	local kernel booted
@@ -30,7 +31,7 @@ check_boot()
 	kernel=$(objdir boot)/vmlinux
 	configure_variant boot >"$CHECK/make.log" 2>&1 ||
 		{ tail -n 20 "$CHECK/make.log"; return 1; }
-	check_make boot vmlinux >"$CHECK/make.log" 2>&1 ||
+	check_make boot CC=gcc vmlinux >"$CHECK/make.log" 2>&1 ||
 		{ tail -n 20 "$CHECK/make.log"; return "$CHECK_FOUND"; }
 	warning_lines <"$CHECK/make.log" >"$CHECK/new"
 	[ ! -s "$CHECK/new" ] || { cat "$CHECK/new"; return "$CHECK_FOUND"; }
