@@ -428,4 +428,49 @@ TEST_F(devdax, userfaultfd_comes_and_goes)
 	expect_kept(_metadata, &self->pin);
 }
 
+/* The last address of the last range that @device has, or 0. */
+static unsigned long device_end(const char *device)
+{
+	unsigned long end = 0;
+	char path[PATH_MAX];
+	bool more = true;
+	FILE *f;
+
+	for (int i = 0; more; i++) {
+		snprintf(path, sizeof(path),
+			 "/sys/bus/dax/devices/%s/mapping%d/end", device, i);
+		f = fopen(path, "r");
+		more = f && fscanf(f, "%lx", &end) == 1;
+		if (f)
+			fclose(f);
+	}
+	return end;
+}
+
+/* Its driver has pages for what it had at first. */
+TEST_F(devdax, in_use_takes_no_more_memory)
+{
+	const char *name = strrchr(self->device.path, '/') + 1;
+	char sizes[PATH_MAX], path[PATH_MAX], range[64];
+	unsigned long end = device_end(name);
+	long size;
+	int fd;
+
+	snprintf(path, sizeof(path), "/sys/bus/dax/devices/%s/mapping", name);
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd < 0)
+		SKIP(return, "a device of all memory of its region");
+	snprintf(sizes, sizeof(sizes), "/sys/bus/dax/devices/%s/size", name);
+	size = view_number(sizes);
+	ASSERT_NE(0UL, end);
+
+	/* The unit behind it, if that is free. */
+	snprintf(range, sizeof(range), "%lx-%lx", end + 1, end + variant->align);
+	EXPECT_EQ(-1, write(fd, range, strlen(range)));
+	EXPECT_EQ(EBUSY, errno);
+	EXPECT_EQ(size, view_number(sizes));
+	close(fd);
+	expect_kept(_metadata, &self->pin);
+}
+
 TEST_HARNESS_MAIN
