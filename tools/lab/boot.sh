@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash
 # lab boot: run one command in a guest. guest/init is the other end of what is
-# set up here. check_boot makes do with less, and starts QEMU itself.
+# set up here. boot_image makes do with less, and starts QEMU itself.
 #
 # Every boot has a directory of its own, which the guest sees as /run/lab:
 #   argv    the command, one NUL-terminated argument each
