@@ -574,12 +574,11 @@ static void dax_remove_entry(struct xa_state *xas,
 }
 
 /*
- * Take @entry out of the file if other entries have its page, too, or it is idle.
- * In the end a block that files share stays with the others, and it is for the
- * last of them to wait for its users. That they share it does not show before
- * they have an entry. That may be only once this file has looked for users, so
- * they must not find an entry then that they could leave the page to: this file
- * does not look again. No block of a large or dirty entry is shared.
+ * Take @entry out of the file if nobody has to wait for its page here. A page
+ * that other entries have, too, stays theirs, and the last of them waits for its
+ * users. An idle one goes as well: a file that comes to share it later could
+ * leave it to this file otherwise, which has looked for users by then. No block
+ * of a large or dirty entry is shared.
  */
 static bool dax_leave_entry(struct xa_state *xas, struct address_space *mapping,
 			    void *entry)
@@ -1302,7 +1301,7 @@ vm_fault_t dax_make_way(struct address_space *mapping, pgoff_t index)
 EXPORT_SYMBOL_IF_KUNIT(dax_make_way);
 
 /*
- * If the folio of @entry is in use, it may be but mapped: unmap it then. Page
+ * A folio in use may only be mapped, and not pinned: unmap it to tell. Page
  * faults wait for the lock meanwhile, and until the caller wakes them.
  */
 static void dax_unmap_busy_entry(struct xa_state *xas,
@@ -1673,7 +1672,7 @@ vm_fault_t dax_insert_entry(struct xa_state *xas, struct address_space *mapping,
 	if (!READ_ONCE(mapping->host->i_sb->s_dax_used))
 		WRITE_ONCE(mapping->host->i_sb->s_dax_used, true);
 
-	/* we are replacing a zero page with block mapping */
+	/* What maps the old entry goes: a zero page, or one that is given up. */
 	if (replace ||
 	    (dax_is_zero_entry(entry) && !dax_is_zero_entry(new_entry)))
 		dax_unmap_entry(mapping, entry, xas->xa_index);

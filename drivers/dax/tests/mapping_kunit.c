@@ -2323,7 +2323,6 @@ static void layout_of_many_entries_is_busy(struct kunit *test)
 	last = dax_test_pin(test, n - 1);
 	KUNIT_EXPECT_PTR_EQ(test, dax_test_busy(inode, 0, n - 1), last);
 	folio_put(last);
-
 }
 
 static void layout_broken_when_unpinned(struct kunit *test)

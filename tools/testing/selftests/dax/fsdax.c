@@ -846,6 +846,52 @@ TEST_F_TIMEOUT(fsdax_cow, leaves_the_page_to_others, TIMEOUT)
 	finish(_metadata, s);
 }
 
+static long minor_faults(void)
+{
+	struct rusage usage;
+
+	getrusage(RUSAGE_SELF, &usage);
+	return usage.ru_minflt;
+}
+
+/*
+ * A block that is exclusive is written to in place, also if the filesystem has
+ * another one allocated and the page is part of a huge mapping.
+ */
+TEST_F_TIMEOUT(fsdax_cow, store_inside_huge_page, TIMEOUT)
+{
+	struct fsxattr attr = { .fsx_xflags = FS_XFLAG_COWEXTSIZE,
+				.fsx_cowextsize = 2 * PMD_SIZE };
+	struct scene *s = &self->scene;
+	struct dax_file *f = &s->higher;
+	long faults;
+
+	if (!variant->again)
+		SKIP(return, "the block is shared");
+	ASSERT_EQ(0, file_write(f, 2 * PMD_SIZE));
+	ASSERT_EQ(0, ioctl(f->fd, FS_IOC_FSSETXATTR, &attr));
+	ASSERT_LE(0, file_map(f, PMD_SIZE));
+	s->lower.fd = open(s->lower.path, O_CREAT | O_RDWR, 0600);
+	ASSERT_LE(0, s->lower.fd);
+	ASSERT_EQ(0, ioctl(s->lower.fd, FICLONE, f->fd));
+	f->map[0] = f->fill;
+	ASSERT_EQ(0, lower_remove(s));
+
+	faults = minor_faults();
+	for (size_t at = PMD_SIZE; at < 2 * PMD_SIZE; at += PTE_SIZE)
+		ASSERT_EQ(f->fill,
+			  __atomic_load_n(f->map + at, __ATOMIC_RELAXED));
+	faults = minor_faults() - faults;
+	if (faults > (long)(PMD_SIZE / PTE_SIZE / 4))
+		SKIP(return, "%ld faults: not mapped by a huge page", faults);
+	f->map[PMD_SIZE + 5 * PTE_SIZE] = '!';
+
+	for (size_t at = PMD_SIZE; at < 2 * PMD_SIZE; at++)
+		ASSERT_EQ(at == PMD_SIZE + 5 * PTE_SIZE ? '!' : f->fill,
+			  f->map[at]);
+	EXPECT_EQ(0, ftruncate(f->fd, 0));
+}
+
 /* The rest of the page that the file ended in is zeroed, in a block of its own. */
 TEST_F_TIMEOUT(fsdax_cow, write_behind_end, TIMEOUT)
 {
@@ -872,14 +918,6 @@ TEST_F_TIMEOUT(fsdax_cow, write_behind_end, TIMEOUT)
 	EXPECT_EQ(s->victim.fill, page[PTE_SIZE / 2 - 1]);
 	EXPECT_EQ(0, page[PTE_SIZE / 2]);
 	EXPECT_EQ(0, run_finish(&s->run));
-}
-
-static long minor_faults(void)
-{
-	struct rusage usage;
-
-	getrusage(RUSAGE_SELF, &usage);
-	return usage.ru_minflt;
 }
 
 /* Those who read the same page of the same file do not unmap it for each other. */
@@ -944,44 +982,6 @@ TEST_F_TIMEOUT(fsdax_cow, write_from_end_of_memory, TIMEOUT)
 	for (size_t at = 0; at < s->victim.size; at++)
 		ASSERT_EQ(s->victim.fill, s->victim.map[at]);
 	munmap(from, len);
-}
-
-/*
- * A block that is exclusive can get another one, too, if the filesystem has it
- * allocated already, and the page may be part of a huge mapping by then.
- */
-TEST_F_TIMEOUT(fsdax_cow, store_inside_huge_page, TIMEOUT)
-{
-	struct fsxattr attr = { .fsx_xflags = FS_XFLAG_COWEXTSIZE,
-				.fsx_cowextsize = 2 * PMD_SIZE };
-	struct scene *s = &self->scene;
-	struct dax_file *f = &s->higher;
-	long faults;
-
-	if (!variant->again)
-		SKIP(return, "the block is shared");
-	ASSERT_EQ(0, file_write(f, 2 * PMD_SIZE));
-	ASSERT_EQ(0, ioctl(f->fd, FS_IOC_FSSETXATTR, &attr));
-	ASSERT_LE(0, file_map(f, PMD_SIZE));
-	s->lower.fd = open(s->lower.path, O_CREAT | O_RDWR, 0600);
-	ASSERT_LE(0, s->lower.fd);
-	ASSERT_EQ(0, ioctl(s->lower.fd, FICLONE, f->fd));
-	f->map[0] = f->fill;
-	ASSERT_EQ(0, lower_remove(s));
-
-	faults = minor_faults();
-	for (size_t at = PMD_SIZE; at < 2 * PMD_SIZE; at += PTE_SIZE)
-		ASSERT_EQ(f->fill,
-			  __atomic_load_n(f->map + at, __ATOMIC_RELAXED));
-	faults = minor_faults() - faults;
-	if (faults > (long)(PMD_SIZE / PTE_SIZE / 4))
-		SKIP(return, "%ld faults: not mapped by a huge page", faults);
-	f->map[PMD_SIZE + 5 * PTE_SIZE] = '!';
-
-	for (size_t at = PMD_SIZE; at < 2 * PMD_SIZE; at++)
-		ASSERT_EQ(at == PMD_SIZE + 5 * PTE_SIZE ? '!' : f->fill,
-			  f->map[at]);
-	EXPECT_EQ(0, ftruncate(f->fd, 0));
 }
 
 /*

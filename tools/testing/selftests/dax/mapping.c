@@ -26,6 +26,9 @@
 #ifndef MREMAP_DONTUNMAP
 #define MREMAP_DONTUNMAP 4
 #endif
+#ifndef __NR_cachestat
+#define __NR_cachestat 451
+#endif
 
 /* Check what @at maps of the file, from its page @first on. */
 #define EXPECT_PAGES(at, first, pages, who) \
@@ -863,6 +866,19 @@ TEST_F_TIMEOUT(mapped, mincore, TIMEOUT)
 	ASSERT_EQ(0, mincore(m->map, SIZE, resident));
 	for (long i = 0; i < PAGES; i++)
 		ASSERT_EQ(0, resident[i]);
+}
+
+/* Nothing of the file is in the page cache, nor has it been. */
+TEST_F_TIMEOUT(mapped, cachestat, TIMEOUT)
+{
+	/* The first byte and the length of all of the file. */
+	__u64 range[2] = { 0, 0 };
+	/* Pages that are cached, dirty, written, evicted, and evicted just now. */
+	__u64 stat[5] = { 1, 1, 1, 1, 1 };
+
+	ASSERT_EQ(0, syscall(__NR_cachestat, self->m.file.fd, range, stat, 0));
+	for (size_t i = 0; i < ARRAY_SIZE(stat); i++)
+		EXPECT_EQ(0, stat[i]);
 }
 
 /* NUMA: a device's memory is where it is, and belongs to no node's statistics. */

@@ -200,7 +200,7 @@ long view_number(const char *path)
 
 	if (!f)
 		return -1;
-	if (fscanf(f, "%ld", &number) != 1)
+	if (fscanf(f, "%li", &number) != 1)
 		number = -1;
 	fclose(f);
 	return number;
