@@ -428,7 +428,6 @@ TEST_F(devdax, userfaultfd_comes_and_goes)
 	expect_kept(_metadata, &self->pin);
 }
 
-/* The last address of the last range that @device has, or 0. */
 /* The last byte of the last range that @device has of its region, or -1. */
 static long device_end(const char *device)
 {
